@@ -1,0 +1,137 @@
+"""The only place that knows model families: embed, run, unembed, feed back.
+
+Every Hugging Face causal LM whose forward is "embed, base model, unembed" needs nothing here. A family that scales its
+embeddings inside the base model or transforms its logits has a small subclass; `FAMILIES` maps its `model_type`.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+
+class Backbone:
+    """Embed, run, unembed and feed back for the default family (GPT-2, Llama, Qwen, Mistral, OLMo, GPT-NeoX, ...).
+
+    Not an `nn.Module`: the model's weights are registered once, in `LatentLM`, so that `save_file` sees no aliases.
+    """
+
+    def __init__(self, lm: PreTrainedModel) -> None:
+        self.lm = lm
+        embeddings, head = lm.get_input_embeddings(), lm.get_output_embeddings()
+        if not isinstance(embeddings, nn.Module) or not isinstance(head, nn.Module):
+            raise ValueError(
+                f"{type(lm).__name__} has no input or output embeddings; expected a causal language model "
+                "(AutoModelForCausalLM)"
+            )
+        config = lm.config.get_text_config(decoder=True).to_dict()
+        self._windowed = bool(config.get("sliding_window")) or "sliding_attention" in (config.get("layer_types") or [])
+        self.max_positions: int | None = config.get("max_position_embeddings")
+
+    def embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Token embeddings as the base model takes them."""
+        return self.lm.get_input_embeddings()(input_ids)
+
+    def feed_back(self, hidden: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """A last hidden state (after the final norm) as the base model takes an embedding."""
+        return hidden
+
+    def unembed(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        """Next-token logits of last hidden states."""
+        head = self.lm.get_output_embeddings()
+        assert head is not None
+        return head(hidden)
+
+    def new_cache(self) -> DynamicCache:
+        # Without a config every layer keeps all keys; sliding layers need theirs cut to the window they attend to.
+        return DynamicCache(config=self.lm.config) if self._windowed else DynamicCache()
+
+    def prepare_mask(self, attention_mask: Int[Tensor, "B T"]) -> Tensor:
+        """The mask of a whole walk, built once: the library would build it again, and synchronise, in every pass.
+
+        (B, 1, T, T), bool for SDPA and additive for eager attention; the 2-D mask itself where the library must build
+        its own (sliding windows, flash attention).
+        """
+        implementation = self.lm.config._attn_implementation
+        if self._windowed or implementation not in ("sdpa", "eager"):
+            return attention_mask
+        num_tokens = attention_mask.shape[1]
+        causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=attention_mask.device).tril()
+        # A padded position attends to itself, so that no softmax is over nothing; nobody attends to it.
+        itself = torch.eye(num_tokens, dtype=torch.bool, device=attention_mask.device)
+        allowed = (causal & attention_mask.bool()[:, None, None, :]) | itself
+        return self._as_mask(allowed)
+
+    def extend_mask(self, attention_mask: Int[Tensor, "B T"]) -> Tensor:
+        """The mask of one further token, the last column of `attention_mask`, which attends to all columns kept."""
+        implementation = self.lm.config._attn_implementation
+        if self._windowed or implementation not in ("sdpa", "eager"):
+            return attention_mask
+        return self._as_mask(attention_mask.bool()[:, None, None, :])
+
+    def run(
+        self,
+        embeds: Float[Tensor, "B S D"],
+        *,
+        mask: Tensor,
+        position_ids: Int[Tensor, "B S"],
+        cache: DynamicCache,
+    ) -> Float[Tensor, "B S D"]:
+        """Runs S further positions through the base model, growing the cache; last hidden states after the final norm."""
+        return self.lm.base_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def _as_mask(self, allowed: Bool[Tensor, "B 1 S T"]) -> Tensor:
+        if self.lm.config._attn_implementation == "sdpa":
+            return allowed
+        dtype = self.lm.dtype
+        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(
+            ~allowed, torch.finfo(dtype).min
+        )
+
+
+def slice_mask(mask: Tensor, span: slice) -> Tensor:
+    """The part of `Backbone.prepare_mask`'s result for the queries in `span`."""
+    return mask[:, : span.stop] if mask.dim() == 2 else mask[:, :, span, : span.stop]
+
+
+@final
+class Gemma2(Backbone):
+    """Gemma 2 caps its logits softly."""
+
+    def unembed(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        logits = super().unembed(hidden)
+        cap = self.lm.config.final_logit_softcapping
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+@final
+class Granite(Backbone):
+    """Granite multiplies embeddings inside its base model and divides its logits.
+
+    A thought is divided by that multiplier first, so that what enters the first block is the hidden state itself, as
+    in every other family.
+    """
+
+    def feed_back(self, hidden: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        return hidden / self.lm.config.embedding_multiplier
+
+    def unembed(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        return super().unembed(hidden) / self.lm.config.logits_scaling
+
+
+FAMILIES: dict[str, type[Backbone]] = {"gemma2": Gemma2, "gemma3_text": Gemma2, "granite": Granite}
+
+
+def backbone_of(lm: PreTrainedModel) -> Backbone:
+    """The backbone of a model's family."""
+    return FAMILIES.get(lm.config.model_type, Backbone)(lm)

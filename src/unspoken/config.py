@@ -1,0 +1,259 @@
+"""A run, completely: `RunConfig` and its parts; save, load, compare.
+
+Precedence is field default < recipe < flag, nothing else. Objects are saved with their class name and read back only
+into classes that are already imported: a config file cannot make the program import anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import msgspec
+
+from unspoken.curriculum import Curriculum
+from unspoken.methods import Method
+from unspoken.specs import ModelSpec
+from unspoken.tasks.base import Task
+
+Precision = Literal["fp32", "bf16"]
+Decay = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """AdamW; the defaults are the published run's."""
+
+    lr: float = 1e-4
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of the two moments."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay."""
+    clip_norm: float | None = None
+    """Largest gradient norm; None: no clipping, as published."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"optimizer.lr must be above 0, got {self.lr}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The learning rate over time, as a factor of `optimizer.lr`. Published: constant, no warm-up."""
+
+    decay: Decay = "constant"
+    """Shape after the warm-up."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up."""
+    span: Literal["run", "stage"] = "run"
+    """What the shape is stretched over; `stage` warms up and decays inside every stage."""
+    floor: float = 0.0
+    """Factor at the end of a decay."""
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0 or not 0 <= self.floor <= 1:
+            raise ValueError(
+                f"schedule needs warmup_steps >= 0 and floor in 0..1, got {self.warmup_steps} and {self.floor}"
+            )
+
+    def factor(self, step: int, num_steps: int) -> float:
+        """The factor of step `step` (from 0) out of `num_steps` in the span."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        if self.decay == "constant":
+            return 1.0
+        done = min(1.0, (step - self.warmup_steps) / max(1, num_steps - self.warmup_steps))
+        shape = 1 - done if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return self.floor + (1 - self.floor) * shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSize:
+    """How many rows a step sees."""
+
+    rows: int = 128
+    """Global batch: rows a step, over all processes and accumulation. The paper's effective batch is 128."""
+    micro: int | None = None
+    """Most rows in one forward pass of one process; None: all at once. Smaller ones are accumulated."""
+    evaluation: int = 128
+    """Rows decoded together in evaluation."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("rows", self.rows), ("micro", self.micro), ("evaluation", self.evaluation)):
+            if value is not None and value < 1:
+                raise ValueError(f"batch.{name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """When accuracy on the validation split is measured, by greedy decoding."""
+
+    every_epochs: int = 1
+    """Epochs between validations; the last epoch of every stage is always validated."""
+    examples: int | None = None
+    """How many of the split's examples to take; None: all."""
+
+    def __post_init__(self) -> None:
+        if self.every_epochs < 1:
+            raise ValueError(f"validation.every_epochs must be at least 1, got {self.every_epochs}")
+        if self.examples is not None and self.examples < 1:
+            raise ValueError(f"validation.examples must be at least 1, got {self.examples}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A run, completely. Two runs with the same config, code and hardware are the same run."""
+
+    recipe: str
+    """Name of the recipe this config came from."""
+    task: Task
+    """What is asked."""
+    method: Method
+    """What is removed from the chain, and what stands in its place."""
+    model: ModelSpec
+    """What the run starts from."""
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    """How long each stage lasts."""
+    optimizer: AdamW = field(default_factory=AdamW)
+    """How weights change."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """How the learning rate changes."""
+    batch: BatchSize = field(default_factory=BatchSize)
+    """How many rows a step sees."""
+    validation: Validation = field(default_factory=Validation)
+    """When accuracy is measured."""
+    precision: Precision = "fp32"
+    """fp32, or bf16 autocast over fp32 weights."""
+    seed: int = 0
+    """Seed of initialisation, order, stage mixing, redrawing and dropout (not of the task's data)."""
+    max_steps: int | None = None
+    """Stop after this many optimizer steps; None: the whole curriculum."""
+    checkpoint_every: int | None = None
+    """Optimizer steps between checkpoints; None: at the end of every epoch."""
+    log_every: int = 10
+    """Optimizer steps between lines in metrics.jsonl; reading the loss waits for the device."""
+
+    def __post_init__(self) -> None:
+        self.curriculum.check(self.method.stages)
+        if self.batch.rows < self.method.min_rows or (self.batch.micro or self.batch.rows) < self.method.min_rows:
+            raise ValueError(
+                f"{type(self.method).__name__} needs at least {self.method.min_rows} rows in a forward pass, got "
+                f"batch.rows {self.batch.rows} and batch.micro {self.batch.micro}"
+            )
+        for name, value in (("max_steps", self.max_steps), ("checkpoint_every", self.checkpoint_every), ("log_every", self.log_every)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+    def save(self, path: Path) -> None:
+        """Writes the config as JSON."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(to_builtins(self)), indent=2) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> RunConfig:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: the file is missing or malformed, or names a class or field that does not exist; the message
+                names file and field.
+        """
+        try:
+            data = msgspec.json.decode(path.read_bytes())
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror}; is this a run folder?") from error
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}: not JSON: {error}") from error
+        try:
+            return from_builtins(cls, data, "$")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+T = TypeVar("T")
+
+
+def to_builtins(value: Any) -> Any:
+    """Dataclasses become objects that start with their class name under `type`; the rest is plain JSON."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_builtins(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [to_builtins(item) for item in value]
+    return value
+
+
+def from_builtins(wanted: type[T], data: Any, where: str) -> T:
+    """The inverse of `to_builtins`; `wanted` may be an abstract base class of what was saved.
+
+    Raises:
+        ValueError: something does not fit; the message starts with the field's path.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        raise ValueError(f"{where}: expected an object with a \"type\", got {data!r}")
+    found = {c.__name__: c for c in _subclasses(wanted)}
+    cls = found.get(data["type"])
+    if cls is None:
+        raise ValueError(
+            f"{where}.type: no {wanted.__name__} named {data['type']!r} is imported"
+            f"{nearest(data['type'], found)}; if it is your own, import the file that defines it first"
+        )
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls)]
+    if unknown := [name for name in data if name not in known and name != "type"]:
+        raise ValueError(f"{where}.{unknown[0]}: {cls.__name__} has no such field{nearest(unknown[0], known)}")
+    values = {n: _value(hints[n], data[n], f"{where}.{n}") for n in known if n in data}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, data: Any, where: str) -> Any:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if data is None and type(None) in options:
+        return None
+    objects = [o for o in options if isinstance(o, type) and (dataclasses.is_dataclass(o) or o.__subclasses__())]
+    if isinstance(data, dict) and objects:
+        return from_builtins(objects[0], data, where)
+    if Path in options and isinstance(data, str):
+        return Path(data)
+    try:
+        return msgspec.convert(data, hint)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _subclasses(cls: type) -> list[type]:
+    return [cls, *(found for child in cls.__subclasses__() for found in _subclasses(child))]
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known name closest to a misspelt one, or nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """Dotted field names to values, classes included: what `show` prints and `--diff` compares."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            if prefix:
+                flat[prefix] = value["type"]
+            for name, item in value.items():
+                if name != "type":
+                    walk(f"{prefix}.{name}" if prefix else name, item)
+        else:
+            flat[prefix] = value
+
+    walk("", to_builtins(config))
+    return flat

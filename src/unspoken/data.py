@@ -1,0 +1,114 @@
+"""From examples to batches.
+
+1. An epoch is a permutation of the training examples, a function of (seed, epoch).
+2. Each example may be drawn anew (`Task.redraw`), takes a stage (`Curriculum.draw_stage`) and is laid out
+   (`Method.layout`) with a generator seeded by (seed, epoch, index): no state, so resuming means starting at another
+   index, and the number of processes or workers changes nothing.
+3. Text is tokenized once where the task does not redraw, in one call a batch where it does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from unspoken.config import RunConfig
+from unspoken.layout import Layout, Marks, Tokens
+from unspoken.tasks.base import Example, Task
+
+
+def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
+    """Question, steps and answer of each example as ids; the answer gets the end-of-text token.
+
+    Raises:
+        ValueError: a question is empty, or a word is outside a closed vocabulary.
+    """
+    written = [task.write(example) for example in examples]
+    texts = [text for w in written for text in (w.question, *w.steps, w.answer)]
+    try:
+        ids = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    except Exception as error:  # the tokenizers library raises plain Exception
+        if "UNK" not in str(error):
+            raise
+        known = set(tokenizer.get_vocab())
+        word = next(w for text in texts for w in text.split() if w not in known)
+        raise ValueError(
+            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on another task?"
+        ) from error
+    parts = iter(ids)
+    tokens = []
+    for example, w in zip(examples, written, strict=True):
+        question = next(parts)
+        if not question:
+            raise ValueError(f"an example has an empty question (answer {example.answer!r})")
+        steps = [next(parts) for _ in w.steps]
+        tokens.append(Tokens(question=question, steps=steps, answer=[*next(parts), tokenizer.eos_token_id]))
+    return tokens
+
+
+class TrainingData:
+    """The training split of a run, laid out on demand."""
+
+    def __init__(self, config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks, *, positions: int | None):
+        self._config = config
+        self._tokenizer = tokenizer
+        self._marks = marks
+        self._positions = positions
+        self._examples = config.task.examples("train")
+        self._tokens: dict[int, Tokens] = {}
+        if not len(self._examples):
+            raise ValueError(f"{type(config.task).__name__} has no training examples")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full global batches in an epoch; the few examples left over wait for another permutation."""
+        return max(1, len(self._examples) // self._config.batch.rows)
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[list[Layout]]:
+        """The global batches of an epoch, from batch `start` on."""
+        rows = self._config.batch.rows
+        order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._examples))
+        for step in range(start, self.steps_per_epoch):
+            yield self.layouts(epoch, order[step * rows : (step + 1) * rows].tolist())
+
+    def layouts(self, epoch: int, indices: Sequence[int]) -> list[Layout]:
+        """The layouts of some examples in an epoch.
+
+        Raises:
+            ValueError: one is longer than the model's positions.
+        """
+        config = self._config
+        rngs = [random.Random(f"{config.seed}/{epoch}/{i}") for i in indices]
+        stages = [config.curriculum.draw_stage(epoch, rng) for rng in rngs]
+        tokens = self._tokenized(indices, rngs)
+        rows = [
+            config.method.layout(t, stage, self._marks, rng)
+            for t, stage, rng in zip(tokens, stages, rngs, strict=True)
+        ]
+        for index, row in zip(indices, rows, strict=True):
+            if self._positions is not None and len(row) > self._positions:
+                raise ValueError(
+                    f"training example {index} takes {len(row)} positions, but the model has {self._positions}; raise "
+                    "--model.positions or leave such examples out"
+                )
+        return rows
+
+    def _tokenized(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> list[Tokens]:
+        fresh: dict[int, Example] = {}
+        for position, (index, rng) in enumerate(zip(indices, rngs, strict=True)):
+            if index in self._tokens:
+                continue
+            fresh[position] = self._config.task.redraw(self._examples[index], rng)
+        made = dict(
+            zip(fresh, tokenize(list(fresh.values()), self._config.task, self._tokenizer), strict=True)
+        )
+        if not self._redraws:
+            self._tokens.update({indices[position]: tokens for position, tokens in made.items()})
+        return [made[p] if p in made else self._tokens[i] for p, i in enumerate(indices)]
+
+    @property
+    def _redraws(self) -> bool:
+        return type(self._config.task).redraw is not Task.redraw

@@ -1,0 +1,101 @@
+"""Batched, cached decoding of text, after a prompt (thoughts included) has been run.
+
+A row needs no particular padding: what is padded is masked, and every row's next token goes into the next free column.
+Rows that have finished leave the batch, cache and all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, LogitsProcessorList
+from transformers.generation.logits_process import (
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from unspoken.backbones import Backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is drawn from the logits. The defaults of the optional fields leave the distribution alone.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}; leave sampling out for greedy decoding")
+
+    def warpers(self) -> LogitsProcessorList:
+        warpers = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
+        if self.top_k is not None:
+            warpers.append(TopKLogitsWarper(self.top_k))
+        if self.top_p is not None:
+            warpers.append(TopPLogitsWarper(self.top_p))
+        return warpers
+
+
+def decode(
+    backbone: Backbone,
+    *,
+    last_hidden: Float[Tensor, "B D"],
+    next_position: Int[Tensor, "B"],
+    attention_mask: Int[Tensor, "B T"],
+    cache: DynamicCache,
+    max_new_tokens: int,
+    stop_ids: Int[Tensor, "S"],
+    pad_id: int,
+    sampling: Sampling | None = None,
+) -> Int[Tensor, "B N"]:
+    """Up to `max_new_tokens` tokens a row, the stop token included; `pad_id` after it. N is the longest row's count.
+
+    `last_hidden` is each row's hidden state at its last prompt token and `next_position` the position after it.
+    Greedy without `sampling`.
+    """
+    num_rows = len(last_hidden)
+    tokens = torch.full((num_rows, max_new_tokens), pad_id, dtype=torch.long, device=last_hidden.device)
+    rows = torch.arange(num_rows, device=last_hidden.device)
+    generator = torch.Generator(last_hidden.device)
+    if sampling is not None:
+        generator.manual_seed(sampling.seed)
+    warpers = sampling.warpers() if sampling is not None else LogitsProcessorList()
+    written = 0
+    while written < max_new_tokens:
+        logits = backbone.unembed(last_hidden)
+        if sampling is None:
+            token = logits.argmax(-1)
+        else:
+            scores = warpers(tokens[rows, :written], logits.float())
+            token = torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
+        tokens[rows, written] = token
+        written += 1
+        going = ~torch.isin(token, stop_ids)
+        num_going = int(going.sum())
+        if num_going == 0 or written == max_new_tokens:
+            break
+        if num_going < len(rows):
+            rows, token, next_position, attention_mask = (
+                rows[going], token[going], next_position[going], attention_mask[going]
+            )  # fmt: skip
+            cache.batch_select_indices(going.nonzero()[:, 0])
+        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(rows), 1)], dim=1)
+        last_hidden = backbone.run(
+            backbone.embed(token[:, None]),
+            mask=backbone.extend_mask(attention_mask),
+            position_ids=next_position[:, None],
+            cache=cache,
+        )[:, 0]
+        next_position = next_position + 1
+    return tokens[:, :written]

@@ -1,0 +1,57 @@
+"""The four tokens a method may insert, and their rows in a model's embeddings."""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from unspoken.layout import Marks
+
+MARKERS = {
+    "bot": "<|start-latent|>",
+    "eot": "<|end-latent|>",
+    "thought": "<|latent|>",
+    "pause": "<|pause|>",
+}
+"""Names as in the published code; `<|pause|>` is ours."""
+
+
+def find_markers(tokenizer: PreTrainedTokenizerBase) -> Marks:
+    """The markers' ids.
+
+    Raises:
+        ValueError: the tokenizer lacks one.
+    """
+    vocabulary = tokenizer.get_vocab()
+    missing = [name for name in MARKERS.values() if name not in vocabulary]
+    if missing:
+        raise ValueError(
+            f"the tokenizer has no {', '.join(missing)}; load the model with LatentLM.from_pretrained, which adds them"
+        )
+    return Marks(**{field: vocabulary[name] for field, name in MARKERS.items()})
+
+
+def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Marks:
+    """Adds the markers the tokenizer lacks, and an embedding row for each.
+
+    A new row starts as a copy of the row of `<<`, as in the published code, where the tokenizer has that token; else
+    as the mean of all rows. It is written even where the model has spare rows, whose values mean nothing.
+    """
+    vocabulary = tokenizer.get_vocab()
+    new = [name for name in MARKERS.values() if name not in vocabulary]
+    tokenizer.add_special_tokens({"additional_special_tokens": new}, replace_extra_special_tokens=False)
+    marks = find_markers(tokenizer)
+    if not new:
+        return marks
+    embeddings = lm.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    num_known = min(len(vocabulary), embeddings.num_embeddings)
+    if len(tokenizer) > embeddings.num_embeddings:
+        lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    source = vocabulary.get("<<")
+    ids = [tokenizer.get_vocab()[name] for name in new]
+    matrices = {id(m): m for m in (lm.get_input_embeddings().weight, lm.get_output_embeddings().weight)}
+    with torch.no_grad():
+        for matrix in matrices.values():
+            matrix[ids] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
+    return marks

@@ -1,0 +1,201 @@
+"""Coconut and everything that shares its curriculum: the first steps of the chain go, and something stands in for them.
+
+    method                          stands in the place of the first s steps
+    ----------------------------------------------------------------------------------------------
+    Coconut                         <bot>, c thoughts each, <eot>
+    CoconutWithoutCurriculum        the same, but every step is gone from the start
+    WithoutThought                  nothing, no markers
+    PauseAsThought                  <bot>, c learned pause tokens each, <eot>
+    ShuffledThoughts (control)      as Coconut, but each row is fed the thoughts of another row
+    DetachedThoughts (control)      as Coconut, but no gradient flows through what is fed back
+"""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from unspoken.layout import Layout, Marks, Tokens, lay_out
+from unspoken.methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Padding = Literal["maximum", "steps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedRemoval(Method):
+    """Stage s removes the first s steps; one more stage after `max_stage` removes all text (paper, section 3)."""
+
+    max_stage: int = 6
+    """The last stage that removes as many steps as its number; the stage after it removes every step."""
+    steps_kept: int | None = None
+    """How many of the steps that remain are kept as target; None: all of them and the answer, as in the paper.
+    1: the next step alone, as in "Reasoning by superposition" (arXiv 2505.12514)."""
+
+    def __post_init__(self) -> None:
+        if self.max_stage < 0:
+            raise ValueError(f"max_stage must be at least 0, got {self.max_stage}")
+        if self.steps_kept is not None and self.steps_kept < 1:
+            raise ValueError(f"steps_kept must be at least 1 or None, got {self.steps_kept}")
+
+    @property
+    def stages(self) -> int:
+        return self.max_stage + 2
+
+    @abstractmethod
+    def stand_in(self, marks: Marks, steps: int) -> list[int]:
+        """The tokens that stand in the place of `steps` steps."""
+
+    def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
+        removed = stage if stage <= self.max_stage else len(tokens.steps)
+        return self._layout(tokens, removed, self.stand_in(marks, self._slots(tokens, stage)), marks)
+
+    def _slots(self, tokens: Tokens, stage: int) -> int:
+        # A chain shorter than the stage is replaced by as many thoughts as the stage has, as in the published code.
+        return min(stage, self.max_stage)
+
+    def _layout(self, tokens: Tokens, removed: int, stand_in: list[int], marks: Marks) -> Layout:
+        remaining = tokens.steps[removed:]
+        kept = remaining if self.steps_kept is None else remaining[: self.steps_kept]
+        target = [token for step in kept for token in step]
+        if len(kept) == len(remaining):
+            target += tokens.answer
+        return lay_out([*tokens.question, *stand_in], target, thought=marks.thought)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enclosed(StagedRemoval):
+    """`c` slots for each removed step, enclosed in <bot> and <eot>; subclasses say what a slot holds."""
+
+    thoughts_per_step: int = 1
+    """The paper's c: slots that stand in for one removed step."""
+    pad_thoughts: Padding = "maximum"
+    """In the stage that removes all text: `maximum` slots whatever the chain's length, or as many as the example has
+    `steps`. The latter tells the model the length of the chain, at evaluation too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.thoughts_per_step < 0:
+            raise ValueError(f"thoughts_per_step must be at least 0, got {self.thoughts_per_step}")
+
+    @abstractmethod
+    def slot(self, marks: Marks) -> int:
+        """The token id of one slot."""
+
+    def stand_in(self, marks: Marks, steps: int) -> list[int]:
+        return [marks.bot, *[self.slot(marks)] * (self.thoughts_per_step * steps), marks.eot]
+
+    def _slots(self, tokens: Tokens, stage: int) -> int:
+        if stage > self.max_stage and self.pad_thoughts == "steps":
+            return min(len(tokens.steps), self.max_stage)
+        return super()._slots(tokens, stage)
+
+    def prompt(
+        self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None
+    ) -> Layout:
+        if thoughts is None:
+            return super().prompt(tokens, marks, stage=stage)
+        if thoughts < 0:
+            raise ValueError(f"the number of thoughts must be at least 0, got {thoughts}")
+        enclosed = [marks.bot, *[self.slot(marks)] * thoughts, marks.eot]
+        return lay_out([*tokens.question, *enclosed], [], thought=marks.thought)
+
+    @property
+    def trained_thoughts(self) -> int | None:
+        return self.thoughts_per_step * self.max_stage
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Coconut(Enclosed):
+    """Chain of continuous thought (Hao et al. 2024): each removed step becomes c thoughts."""
+
+    def slot(self, marks: Marks) -> int:
+        return marks.thought
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CoconutWithoutCurriculum(Enclosed):
+    """Last-stage data from the start: every step is gone, all thoughts are there (paper, "w/o curriculum")."""
+
+    @property
+    def stages(self) -> int:
+        return 1
+
+    def slot(self, marks: Marks) -> int:
+        return marks.thought
+
+    def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
+        return super().layout(tokens, self.max_stage + 1, marks, rng)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class WithoutThought(StagedRemoval):
+    """Coconut's curriculum with nothing in the place of the removed steps (paper, "w/o thought").
+
+    The markers go too, as in the published code.
+    """
+
+    def stand_in(self, marks: Marks, steps: int) -> list[int]:
+        return []
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PauseAsThought(Enclosed):
+    """Coconut's curriculum with a learned pause token in each thought's place (paper, "pause as thought").
+
+    Pauses in one forward pass and in several are the same function: a pause's input does not depend on the pass
+    before it, and attention is causal. So there is one such method, not two (docs/faithfulness.md).
+    """
+
+    def slot(self, marks: Marks) -> int:
+        return marks.pause
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ShuffledThoughts(Enclosed):
+    """Control: each row is fed the thoughts of another row of its batch, in training and in evaluation.
+
+    The same passes and the same distribution of what is fed, but a thought tells nothing about its row's question:
+    thought k of row i comes from row i-1, whose own thoughts came from row i-2, and so on. That chain returns to row i
+    after as many thoughts as the batch has rows, so smaller batches are refused.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pad_thoughts != "maximum":
+            raise ValueError(
+                'ShuffledThoughts needs pad_thoughts="maximum", so that every row thinks in the same columns; '
+                f'got "{self.pad_thoughts}"'
+            )
+
+    def slot(self, marks: Marks) -> int:
+        return marks.thought
+
+    @property
+    def min_rows(self) -> int:
+        return self.thoughts_per_step * self.max_stage + 1
+
+    def feed_back(self, hidden: Tensor, is_thought: Tensor) -> Tensor:
+        donors = is_thought.nonzero()[:, 0]
+        return hidden.index_copy(0, donors, hidden[donors.roll(1)])
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DetachedThoughts(Enclosed):
+    """Control: thoughts are fed back without gradient, so no thought is ever trained to be useful to the next pass."""
+
+    def slot(self, marks: Marks) -> int:
+        return marks.thought
+
+    def feed_back(self, hidden: Tensor, is_thought: Tensor) -> Tensor:
+        return hidden.detach()

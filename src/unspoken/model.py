@@ -1,0 +1,386 @@
+"""A causal LM whose marked positions are fed its own last hidden state.
+
+How a forward pass goes:
+
+1. embed all tokens at once;
+2. cut the columns into spans: every column with a thought stands alone, the text between goes in one piece;
+3. run the spans one after another over one growing cache. In a thought column the input is
+   `where(is_thought, last hidden state, embedding)`: n thought columns cost n + 1 passes, as in the paper;
+4. unembed the hidden states that have a label, and no others.
+
+Letters: B rows, T tokens, D hidden size, V vocabulary, K thoughts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from unspoken.backbones import backbone_of, slice_mask
+from unspoken.batch import collate
+from unspoken.generate import Sampling, decode
+from unspoken.layout import IGNORE_INDEX, Marks, lay_out
+from unspoken.markers import add_markers, find_markers
+from unspoken.notes import Notes
+
+FeedBack = Callable[[Tensor, Tensor], Tensor]
+"""(last hidden states (B, D), which rows think (B,)) -> what stands at the thoughts (B, D)."""
+
+
+def itself(hidden: Tensor, is_thought: Tensor) -> Tensor:
+    """The paper's thought: the last hidden state, unchanged."""
+    return hidden
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentOutput:
+    """What a forward pass gives. Loss is None without labels, logits are None unless asked for."""
+
+    loss: Float[Tensor, ""] | None
+    """Mean over labelled tokens."""
+    loss_sum: Float[Tensor, ""] | None
+    logits: Float[Tensor, "B T V"] | None
+    thoughts: Float[Tensor, "B K D"]
+    """What was fed at each row's thoughts in order; zero beyond a row's own count."""
+    hidden: Float[Tensor, "B T D"]
+    """Last hidden states after the final norm."""
+    cache: DynamicCache
+
+
+def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
+    """Column ranges to run one after another: every column with a thought stands alone."""
+    spans, start = [], 0
+    num_tokens = is_thought.shape[1]
+    for column in is_thought.any(0).nonzero().flatten().tolist():
+        if start < column:
+            spans.append(slice(start, column))
+        spans.append(slice(column, column + 1))
+        start = column + 1
+    if start < num_tokens:
+        spans.append(slice(start, num_tokens))
+    return spans
+
+
+class LatentLM(nn.Module):
+    """Any Hugging Face causal LM, with continuous thoughts where `is_thought` says so.
+
+    The base model is `lm`, unchanged: saving writes it as stock transformers knows it.
+
+    Raises:
+        ValueError: the model has no embeddings to feed, or uses Hugging Face's gradient checkpointing in training.
+    """
+
+    def __init__(
+        self,
+        lm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        notes: Notes | None = None,
+    ) -> None:
+        super().__init__()
+        self.lm = lm
+        self.backbone = backbone_of(lm)
+        self.tokenizer = tokenizer
+        self.notes = notes if notes is not None else Notes()
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm.device
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, dtype: torch.dtype = torch.float32, **kwargs: Any) -> LatentLM:
+        """Loads a plain Hugging Face causal LM, or one that `save_pretrained` wrote.
+
+        Markers the tokenizer lacks are added, with an embedding row each (see `add_markers`). float32 unless told
+        otherwise, because that is what training needs. Further arguments go to `AutoModelForCausalLM`.
+
+        Raises:
+            ValueError: `path` is a local folder without a model, or our notes in it are malformed.
+        """
+        folder = Path(path)
+        if folder.exists() and not (folder / "config.json").is_file():
+            raise ValueError(f"{folder}: no config.json, so not a saved model; a run folder keeps its model in final/")
+        lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        add_markers(lm, tokenizer)
+        return cls(lm, tokenizer, Notes.read(folder))
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Writes model, tokenizer and our notes; stock transformers loads the folder as the plain base model.
+
+        Stock `generate` on it runs *without thoughts*: only `LatentLM` feeds hidden states back.
+        """
+        folder = Path(path)
+        self.lm.save_pretrained(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+        self.notes.write(folder)
+
+    @property
+    def marks(self) -> Marks:
+        """Ids of the markers.
+
+        Raises:
+            ValueError: this model has no tokenizer, or its tokenizer lacks a marker.
+        """
+        return find_markers(self._tokenizer())
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        if self.tokenizer is None:
+            raise ValueError(
+                "this model has no tokenizer, so no markers; load it with LatentLM.from_pretrained or pass a tokenizer"
+            )
+        return self.tokenizer
+
+    @torch.no_grad()
+    def generate(
+        self,
+        *,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None = None,
+        position_ids: Int[Tensor, "B T"] | None = None,
+        is_thought: Bool[Tensor, "B T"] | None = None,
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+        eos_token_id: int | list[int] | None = None,
+        feed_back: FeedBack = itself,
+    ) -> Int[Tensor, "B N"]:
+        """New token ids, the end-of-text token included and padding after it; any mix of lengths and thought counts.
+
+        Greedy without `sampling`. `eos_token_id` defaults to the tokenizer's, else the model's; rows that never write
+        it run to `max_new_tokens`.
+
+        Raises:
+            ValueError: as `forward`; or `max_new_tokens` is below 1 or does not fit into the model's positions.
+        """
+        attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+        next_position = (position_ids * attention_mask).amax(1) + 1
+        limit = self.backbone.max_positions
+        needed = int(next_position.max()) + max_new_tokens
+        if limit is not None and needed > limit:
+            raise ValueError(
+                f"prompt and max_new_tokens need {needed} positions, but this model has {limit}; shorten the prompt or "
+                f"lower max_new_tokens to {max(limit - needed + max_new_tokens, 0)}"
+            )
+        if self.training:
+            raise ValueError("generate needs the model in evaluation mode; call model.eval() first")
+        hidden, _, cache = self._walk(input_ids, attention_mask, position_ids, is_thought, feed_back)
+        columns = torch.arange(input_ids.shape[1], device=input_ids.device)
+        last = (columns * attention_mask).amax(1)
+        stop = eos_token_id if eos_token_id is not None else self._eos_token_ids()
+        stop_ids = torch.tensor([stop] if isinstance(stop, int) else stop, dtype=torch.long, device=input_ids.device)
+        return decode(
+            self.backbone,
+            last_hidden=hidden[torch.arange(len(hidden), device=hidden.device), last],
+            next_position=next_position,
+            attention_mask=attention_mask,
+            cache=cache,
+            max_new_tokens=max_new_tokens,
+            stop_ids=stop_ids,
+            pad_id=self.pad_id,
+            sampling=sampling,
+        )
+
+    def _eos_token_ids(self) -> list[int]:
+        if self.tokenizer is not None and self.tokenizer.eos_token_id is not None:
+            return [self.tokenizer.eos_token_id]
+        eos = self.lm.config.eos_token_id
+        return [] if eos is None else [eos] if isinstance(eos, int) else list(eos)
+
+    @property
+    def pad_id(self) -> int:
+        """The id that fills padding; masked wherever the model looks, so any id would do."""
+        if self.tokenizer is not None and self.tokenizer.pad_token_id is not None:
+            return self.tokenizer.pad_token_id
+        stop = self._eos_token_ids()
+        return stop[0] if stop else 0
+
+    def reason(
+        self,
+        questions: Sequence[str],
+        *,
+        thoughts: int | None = None,
+        max_new_tokens: int = 64,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
+        """Answers questions: text in, the text written after `thoughts` continuous thoughts out.
+
+        `thoughts` defaults to the number this model was trained with; 0 writes after empty markers. A model trained
+        without thoughts is asked without markers.
+
+        Raises:
+            ValueError: a single string was given, there are no questions, or `thoughts` is negative.
+        """
+        if isinstance(questions, str):
+            raise ValueError("reason takes a list of questions, got one string; write reason([question])")
+        if not questions:
+            raise ValueError("reason needs at least one question, got none")
+        tokenizer, marks = self._tokenizer(), self.marks
+        count = self.notes.thoughts if thoughts is None else thoughts
+        if count is not None and count < 0:
+            raise ValueError(f"the number of thoughts must be at least 0, got {count}")
+        if thoughts is not None and thoughts > (self.notes.thoughts or 0):
+            warnings.warn(
+                f"thoughts={thoughts} is more than this model was trained with ({self.notes.thoughts or 0})", stacklevel=2
+            )
+        given = [] if count is None else [marks.bot, *[marks.thought] * count, marks.eot]
+        texts = [self.notes.question_format.format(question=question) for question in questions]
+        rows = [
+            lay_out([*ids, *given], [], thought=marks.thought)
+            for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
+        ]
+        batch = collate(rows, pad_id=self.pad_id).to(self.device)
+        training = self.training
+        self.eval()
+        try:
+            new = self.generate(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=batch.position_ids,
+                is_thought=batch.is_thought,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+            )
+        finally:
+            self.train(training)
+        return [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+    def forward(
+        self,
+        *,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None = None,
+        position_ids: Int[Tensor, "B T"] | None = None,
+        labels: Int[Tensor, "B T"] | None = None,
+        is_thought: Bool[Tensor, "B T"] | None = None,
+        feed_back: FeedBack = itself,
+        return_logits: bool = False,
+    ) -> LatentOutput:
+        """Runs a batch; rows may be padded on either side and have any number of thoughts.
+
+        `labels` are not shifted: the label at position t is the token at t, predicted from t - 1, and `IGNORE_INDEX`
+        carries no loss. `feed_back` says what stands at a thought (the paper: the last hidden state itself).
+
+        Raises:
+            ValueError: the batch is empty, a thought comes first in its row, a row is longer than the model's
+                positions, or a label is outside the vocabulary.
+        """
+        attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
+        hidden, thoughts, cache = self._walk(input_ids, attention_mask, position_ids, is_thought, feed_back)
+        loss = loss_sum = None
+        if labels is not None:
+            loss_sum, num_labels = self._loss_sum(hidden, labels)
+            loss = loss_sum / max(num_labels, 1)
+        return LatentOutput(
+            loss=loss,
+            loss_sum=loss_sum,
+            logits=self.backbone.unembed(hidden) if return_logits else None,
+            thoughts=thoughts,
+            hidden=hidden,
+            cache=cache,
+        )
+
+    def _complete(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None,
+        position_ids: Int[Tensor, "B T"] | None,
+        is_thought: Bool[Tensor, "B T"] | None,
+    ) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+        if input_ids.numel() == 0:
+            raise ValueError(f"an empty batch: input_ids has shape {tuple(input_ids.shape)}, expected rows and tokens")
+        if self.training and any(vars(m).get("gradient_checkpointing", False) for m in self.lm.modules()):
+            raise ValueError(
+                "Hugging Face's gradient checkpointing drops the cache between passes, so thoughts would be silently "
+                "wrong; call lm.gradient_checkpointing_disable() and lower the batch size or accumulate instead"
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if position_ids is None:
+            position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        if is_thought is None:
+            is_thought = torch.zeros_like(input_ids, dtype=torch.bool)
+        limit = self.backbone.max_positions
+        # The width bounds every position, so the check needs no value from the device in the usual case.
+        if limit is not None and input_ids.shape[1] > limit and (longest := int(position_ids.max()) + 1) > limit:
+            raise ValueError(
+                f"a row has {longest} positions, but this model has {limit}; shorten the prompt or take a model with "
+                "more positions"
+            )
+        return attention_mask, position_ids, is_thought
+
+    def _walk(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        is_thought: Bool[Tensor, "B T"],
+        feed_back: FeedBack,
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B K D"], DynamicCache]:
+        embeds = self.backbone.embed(input_ids)
+        mask = self.backbone.prepare_mask(attention_mask)
+        cache = self.backbone.new_cache()
+        outputs: list[Tensor] = []
+        fed: list[Tensor] = []
+        columns: list[int] = []
+        thinking = set(is_thought.any(0).nonzero().flatten().tolist())
+        for span in column_spans(is_thought):
+            x = embeds[:, span]
+            if span.start in thinking:
+                if not outputs:
+                    raise ValueError("a continuous thought needs at least one token before it in its row")
+                think = is_thought[:, span.start]
+                if not think.is_cuda and bool((think & (position_ids[:, span.start] == 0)).any()):
+                    raise ValueError("a continuous thought needs at least one token before it in its row")
+                thought = feed_back(outputs[-1][:, -1], think).to(x.dtype)
+                x = torch.where(think[:, None], self.backbone.feed_back(thought), x[:, 0])[:, None]
+                fed.append(thought)
+                columns.append(span.start)
+            outputs.append(
+                self.backbone.run(
+                    x, mask=slice_mask(mask, span), position_ids=position_ids[:, span], cache=cache
+                )
+            )
+        hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+        return hidden, _gather_thoughts(fed, is_thought[:, columns], like=hidden), cache
+
+    def _loss_sum(
+        self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, ""], int]:
+        targets = labels[:, 1:]
+        labelled = targets != IGNORE_INDEX
+        # Rows with a label only: the unembedding is the larger part of a small model's arithmetic.
+        logits = self.backbone.unembed(hidden[:, :-1][labelled])
+        wanted = targets[labelled]
+        if not logits.is_cuda and wanted.numel() and not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[-1]:
+            raise ValueError(
+                f"labels go from {int(wanted.min())} to {int(wanted.max())}, but the vocabulary has "
+                f"{logits.shape[-1]} tokens; were the labels made with another tokenizer?"
+            )
+        return F.cross_entropy(logits.float(), wanted, reduction="sum"), wanted.numel()
+
+
+def _gather_thoughts(
+    fed: Sequence[Float[Tensor, "B D"]], is_thought: Bool[Tensor, "B C"], *, like: Float[Tensor, "B T D"]
+) -> Float[Tensor, "B K D"]:
+    """Each row's own thoughts in order, out of the C columns in which some row thinks; zero-padded."""
+    num_rows, num_columns = is_thought.shape
+    if not fed:
+        return like.new_zeros(num_rows, 0, like.shape[-1])
+    columns = torch.stack(list(fed), dim=1)
+    most = int(is_thought.sum(1).max())
+    if most == num_columns and bool(is_thought.all()):
+        return columns
+    order = is_thought.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    ordered = columns.gather(1, order[..., None].expand(-1, -1, columns.shape[-1]))
+    return ordered * is_thought.gather(1, order)[..., None]

@@ -1,0 +1,90 @@
+"""Which model and tokenizer a run starts from. Plain descriptions; `build.py` makes the real things."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+Attention = Literal["sdpa", "eager"]
+
+
+class TokenizerSpec(ABC):
+    """Which tokenizer a model trained from scratch uses."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Words(TokenizerSpec):
+    """A word-level tokenizer over the task's closed vocabulary, split at whitespace."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GPT2Tokenizer(TokenizerSpec):
+    """GPT-2's byte-level BPE."""
+
+    folder: Path | None = None
+    """Folder with vocab.json and merges.txt; None: tokenizer/gpt2 among the shared data files."""
+
+
+class ModelSpec(ABC):
+    """Which model a run starts from."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Llama(ModelSpec):
+    """A Llama-style model from random initialisation."""
+
+    layers: int = 2
+    """Transformer blocks."""
+    width: int = 128
+    """Hidden size."""
+    heads: int = 4
+    """Attention heads, each with its own keys and values."""
+    mlp_width: int = 384
+    """Inner size of the feed-forward blocks."""
+    positions: int = 256
+    """Longest sequence."""
+    init_std: float = 0.09
+    """Standard deviation of the initial weights; about 1/sqrt(width) suits small models, 0.02 cripples them."""
+    tied: bool = True
+    """Whether input and output embeddings are the same matrix."""
+    attention: Attention = "eager"
+    """Attention implementation; eager is the faster one for tiny models on a CPU."""
+    tokenizer: TokenizerSpec = Words()
+    """Its tokenizer."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GPT2(ModelSpec):
+    """A GPT-2-style model from random initialisation; the defaults are GPT-2 small."""
+
+    layers: int = 12
+    """Transformer blocks."""
+    width: int = 768
+    """Hidden size."""
+    heads: int = 12
+    """Attention heads."""
+    positions: int = 1024
+    """Longest sequence."""
+    dropout: float = 0.1
+    """Dropout of embeddings, attention and residuals, as in GPT-2's own configuration."""
+    init_std: float = 0.02
+    """Standard deviation of the initial weights."""
+    attention: Attention = "sdpa"
+    """Attention implementation."""
+    tokenizer: TokenizerSpec = GPT2Tokenizer()
+    """Its tokenizer."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Pretrained(ModelSpec):
+    """A saved model, plain Hugging Face or ours, with its own tokenizer."""
+
+    path: str
+    """A local folder, or a hub name where the hub can be reached."""

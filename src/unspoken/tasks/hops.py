@@ -1,0 +1,78 @@
+"""Follow the pointers: where do k hops from x lead? The smallest task on which one thought per hop must pay.
+
+`f c ; a d ; ... ? a` lists one successor for each node, shuffled; the steps are the nodes on the way, the answer the
+last one. Answering at once needs k look-ups in sequence inside one forward pass; a written chain, or a chain of
+thoughts, needs one look-up at a time.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from unspoken.tasks.base import Example, Generated, Split, Task, Written
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Hops(Task):
+    """`hops` look-ups in a list of pointers over `nodes` nodes; every epoch draws new problems."""
+
+    version: ClassVar[str] = "1"
+
+    nodes: int = 10
+    """Nodes in each problem, each with exactly one successor; the successors are a permutation."""
+    hops: int = 4
+    """How many pointers to follow."""
+    num_train: int = 12_800
+    """Training problems in one epoch; the next epoch draws others."""
+    num_valid: int = 256
+    """Validation problems."""
+    num_test: int = 1_000
+    """Test problems."""
+    data_seed: int = 0
+    """Seed of the problems of all three splits."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.nodes <= len(string.ascii_lowercase):
+            raise ValueError(f"nodes must be between 2 and {len(string.ascii_lowercase)}, got {self.nodes}")
+        if self.hops < 1:
+            raise ValueError(f"hops must be at least 1, got {self.hops}")
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.hops + 3
+
+    @property
+    def question_format(self) -> str:
+        return "{question}"
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
+        return Generated(self.draw, num=num, seed=f"hops/{self.data_seed}/{split}")
+
+    def redraw(self, example: Example, rng: random.Random) -> Example:
+        return self.draw(rng)
+
+    def draw(self, rng: random.Random) -> Example:
+        """A random problem."""
+        names = string.ascii_lowercase[: self.nodes]
+        successor = dict(zip(names, rng.sample(names, self.nodes), strict=True))
+        start = rng.choice(names)
+        facts = [f"{a} {b} ;" for a, b in successor.items()]
+        rng.shuffle(facts)
+        chain, node = [], start
+        for _ in range(self.hops):
+            node = successor[node]
+            chain.append(node)
+        return Example(question=" ".join([*facts, "?", start]), steps=tuple(chain), answer=chain[-1])
+
+    def write(self, example: Example) -> Written:
+        """As it stands: words are separated by spaces, so no newlines are needed."""
+        return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
+
+    def words(self) -> Sequence[str]:
+        return [";", "?", "###", *string.ascii_lowercase[: self.nodes]]

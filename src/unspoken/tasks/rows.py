@@ -1,0 +1,81 @@
+"""Reading data files: JSON lists and JSON lines, gzipped or not, with errors that name file, row and field."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+Row = TypeVar("Row")
+
+
+class QuestionRow(msgspec.Struct, frozen=True):
+    """A row in the published format; unknown fields are ignored."""
+
+    question: str
+    steps: tuple[str, ...]
+    answer: str
+
+
+def data_root() -> Path:
+    """The folder of the shared data files: `$UNSPOKEN_DATA`, else `../shared/data` beside the working folder or checkout."""
+    if value := os.environ.get("UNSPOKEN_DATA"):
+        return Path(value)
+    beside = Path("../shared/data")
+    checkout = Path(__file__).resolve().parents[3]
+    return beside if beside.is_dir() else checkout.parent / "shared" / "data"
+
+
+def data_file(relative: str) -> Path:
+    """A shared data file.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    path = data_root() / relative
+    if not path.is_file():
+        raise ValueError(f"{path}: no such data file; set UNSPOKEN_DATA to the folder that holds {relative}")
+    return path
+
+
+def read_rows(path: Path, row: type[Row]) -> list[Row]:
+    """Every row of a `.json` list or `.jsonl` file, either one gzipped or not, checked against `row`.
+
+    Raises:
+        ValueError: the file is missing, is not JSON, or a row does not fit; the message names file, row and field.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    name = path.name
+    if name.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as error:
+            raise ValueError(f"{path}: not a complete gzip file: {error}") from error
+        name = name.removesuffix(".gz")
+    if name.endswith(".jsonl"):
+        lines = [(i, line) for i, line in enumerate(data.splitlines(), 1) if line.strip()]
+        return [_convert(path, f"line {i}", _parse(path, f"line {i}", line), row) for i, line in lines]
+    items = _parse(path, "whole file", data)
+    if not isinstance(items, list):
+        raise ValueError(f"{path}: expected a JSON list of rows, got {type(items).__name__}")
+    return [_convert(path, f"row {i}", item, row) for i, item in enumerate(items)]
+
+
+def _parse(path: Path, where: str, data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {where}: not JSON: {error}") from error
+
+
+def _convert(path: Path, where: str, item: Any, row: type[Row]) -> Row:
+    try:
+        return msgspec.convert(item, row)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {where}: {error}") from error

@@ -1,0 +1,336 @@
+"""fit(): the training loop, one for every method.
+
+1. The run folder gets `config.json` and `env.json`; an existing one is refused, or resumed when asked to.
+2. Every epoch has a stage; when a stage (or epoch) starts, the optimizer may drop its moments (`Curriculum`).
+3. A global batch is laid out, cut into micro-batches and over processes; `Method.loss` gives sums, and the loop divides
+   by the label count of the whole global batch, so that neither accumulation nor the number of processes matters.
+4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`.
+5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
+   so resuming means starting at another index. Ctrl-C finishes the step, saves, and says how to resume.
+6. At the end the weights go to `final/`, as a folder stock transformers can load.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from unspoken.batch import Batch, collate
+from unspoken.build import build_model
+from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
+from unspoken.config import RunConfig
+from unspoken.data import TrainingData
+from unspoken.environment import describe_environment
+from unspoken.evaluate import evaluate
+from unspoken.layout import Layout
+from unspoken.model import LatentLM
+from unspoken.notes import Notes
+from unspoken.tasks.base import Example
+
+KEEP_CHECKPOINTS = 2
+
+
+class Interrupted(Exception):
+    """Training was stopped by Ctrl-C or SIGTERM; everything is saved and the message says how to go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a logged step looked like."""
+
+    step: int
+    num_steps: int
+    epoch: int
+    stage: int
+    num_stages: int
+    loss: float
+    """Mean loss a label since the last report."""
+    lr: float
+    grad_norm: float
+    tokens_per_second: float
+    """Real tokens (no padding) through the model since the last report; thoughts count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationReport:
+    """What a validation found."""
+
+    step: int
+    epoch: int
+    stage: int
+    accuracy: float
+    num: int
+
+
+class Observer(Protocol):
+    """Watches a training; `unspoken.progress` draws it on a terminal."""
+
+    def on_step(self, report: StepReport) -> None: ...
+
+    def on_validation(self, report: ValidationReport) -> None: ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def on_step(self, report: StepReport) -> None: ...
+
+    def on_validation(self, report: ValidationReport) -> None: ...
+
+
+def fit(
+    config: RunConfig, out: Path, *, resume: bool = False, observer: Observer | None = None, device: str | None = None
+) -> LatentLM:
+    """Trains a run to its end and leaves it in `out`; the trained model.
+
+    Raises:
+        ValueError: `out` exists (without `resume`) or holds no run (with it), or config and data do not fit.
+        Interrupted: stopped by a signal, with everything saved.
+    """
+    return _Fit(config, out, resume=resume, observer=observer or Silent(), device=device).run()
+
+
+class _Fit:
+    """One training's state. `fit` is the way in."""
+
+    def __init__(self, config: RunConfig, out: Path, *, resume: bool, observer: Observer, device: str | None) -> None:
+        self.config, self.out, self.observer = config, out, observer
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        self.main = self.accelerator.is_main_process
+        if out.exists() and not resume:
+            raise ValueError(f"{out} exists; choose another --out, or continue it with --resume {out}")
+        self.bare = build_model(config.model, config.task, seed=config.seed)
+        self.bare.notes = _notes(config)
+        self.data = TrainingData(
+            config, self.bare.tokenizer, self.bare.marks, positions=self.bare.backbone.max_positions
+        )  # fmt: skip
+        self.valid = _take(config.task.examples("valid"), config.validation.examples)
+        device_type = self.accelerator.device.type
+        self.optimizer = torch.optim.AdamW(
+            self.bare.parameters(),
+            lr=config.optimizer.lr,
+            betas=config.optimizer.betas,
+            weight_decay=config.optimizer.weight_decay,
+            fused=device_type in ("cpu", "cuda"),
+        )
+        self.position = Position()
+        if resume:
+            self._load()
+        elif self.main:
+            out.mkdir(parents=True)
+            config.save(out / "config.json")
+            (out / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
+        torch.manual_seed(config.seed + self.accelerator.process_index) if not resume else None
+        self.model, self.optimizer = self.accelerator.prepare(self.bare, self.optimizer)
+        self.steps_per_epoch = self.data.steps_per_epoch
+        self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
+
+    def run(self) -> LatentLM:
+        position, config = self.position, self.config
+        started = time.perf_counter() - position.seconds
+        window = _Window()
+        with _signals() as stop:
+            while position.step < self.num_steps:
+                epoch = position.epoch
+                if position.batch == 0 and config.curriculum.starts_afresh(epoch):
+                    self.optimizer.state.clear()
+                for rows in self.data.epoch(epoch, start=position.batch):
+                    self._step(rows, window)
+                    position.step, position.batch = position.step + 1, position.batch + 1
+                    position.seconds = time.perf_counter() - started
+                    last = position.step >= self.num_steps
+                    if position.step % config.log_every == 0 or last:
+                        self._log_step(epoch, window)
+                        window = _Window()
+                    if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
+                        self._save()
+                    if stop.is_set():
+                        self._save()
+                        raise Interrupted(
+                            f"stopped at step {position.step} of {self.num_steps}, saved; continue with: "
+                            f"unspoken train --resume {self.out}"
+                        )
+                    if last:
+                        break
+                stage_end = config.curriculum.stage(epoch + 1) != config.curriculum.stage(epoch)
+                final_epoch = position.step >= self.num_steps or epoch + 1 == config.curriculum.epochs
+                if stage_end or final_epoch or (epoch + 1) % config.validation.every_epochs == 0:
+                    self._validate(epoch)
+                position.epoch, position.batch = epoch + 1, 0
+                position.seconds = time.perf_counter() - started
+                if not config.checkpoint_every and position.step < self.num_steps:
+                    self._save()
+        if self.main:
+            self.bare.save_pretrained(self.out / "final")
+        self.accelerator.wait_for_everyone()
+        self.bare.eval()
+        return self.bare
+
+    def _step(self, rows: Sequence[Layout], window: _Window) -> None:
+        config, accelerator = self.config, self.accelerator
+        lr = config.optimizer.lr * self._lr_factor()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        num_labels = sum(label != -100 for row in rows for label in row.labels)
+        mine = rows[accelerator.process_index :: accelerator.num_processes]
+        micro = _micro_batches(mine, config.batch.micro, self.bare.pad_id)
+        self.model.train()
+        total = torch.zeros((), device=accelerator.device)
+        for batch in micro:
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                loss = config.method.loss(self.model, batch.to(accelerator.device))
+            # Distributed wrappers average gradients over processes; the sum is what is wanted.
+            accelerator.backward(loss * (accelerator.num_processes / max(num_labels, 1)))
+            total += loss.detach()
+        norm = self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        window.add(total, num_labels, sum(len(row) for row in rows), lr, norm)
+
+    def _clip(self) -> torch.Tensor:
+        largest = self.config.optimizer.clip_norm
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if largest is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+        return norm
+
+    def _lr_factor(self) -> float:
+        schedule, position = self.config.schedule, self.position
+        if schedule.span == "run":
+            return schedule.factor(position.step, self.num_steps)
+        first, length = self.config.curriculum.span(position.epoch)
+        done = (position.epoch - first) * self.steps_per_epoch + position.batch
+        return schedule.factor(done, length * self.steps_per_epoch)
+
+    def _log_step(self, epoch: int, window: _Window) -> None:
+        loss = float(self.accelerator.reduce(window.loss, "sum")) / max(window.num_labels, 1)
+        report = StepReport(
+            step=self.position.step,
+            num_steps=self.num_steps,
+            epoch=epoch,
+            stage=self.config.curriculum.stage(epoch),
+            num_stages=self.config.method.stages,
+            loss=loss,
+            lr=window.lr,
+            grad_norm=float(window.grad_norm),
+            tokens_per_second=window.num_tokens / (time.perf_counter() - window.started),
+        )
+        self._write({"kind": "step", **vars(report), "seconds": self.position.seconds})
+        self.observer.on_step(report)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} at step {self.position.step}; lower --optimizer.lr or set --optimizer.clip-norm"
+            )
+
+    def _validate(self, epoch: int) -> None:
+        config, accelerator = self.config, self.accelerator
+        stage = config.curriculum.stage(epoch)
+        mine = self.valid[accelerator.process_index :: accelerator.num_processes]
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            records = evaluate(
+                self.bare, config.task, config.method, mine, rows=config.batch.evaluation, stage=stage
+            )  # fmt: skip
+        correct = gather_object([record.correct for record in records])
+        report = ValidationReport(
+            step=self.position.step,
+            epoch=epoch,
+            stage=stage,
+            accuracy=sum(correct) / len(correct),
+            num=len(correct),
+        )
+        self._write({"kind": "validation", **vars(report), "seconds": self.position.seconds})
+        self.observer.on_validation(report)
+        best = self.position.best_accuracy
+        if stage == config.method.stages - 1 and (best is None or report.accuracy > best):
+            self.position.best_accuracy = report.accuracy
+            if self.main:
+                self.bare.save_pretrained(self.out / "best")
+
+    def _save(self) -> None:
+        if self.main:
+            save_checkpoint(
+                self.out / "checkpoints", self.bare, self.optimizer, self.position, keep=KEEP_CHECKPOINTS
+            )  # fmt: skip
+        self.accelerator.wait_for_everyone()
+
+    def _load(self) -> None:
+        found = checkpoints(self.out / "checkpoints")
+        if not found:
+            raise ValueError(f"{self.out}: no checkpoint to resume from; start it again with another --out")
+        self.position = load_checkpoint(found[-1], self.bare, self.optimizer)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.main:
+            with (self.out / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+class _Window:
+    """Sums since the last report; tensors stay on the device until it is due."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.loss = torch.zeros(())
+        self.num_labels = self.num_tokens = 0
+        self.lr = 0.0
+        self.grad_norm = torch.zeros(())
+
+    def add(self, loss: torch.Tensor, num_labels: int, num_tokens: int, lr: float, grad_norm: torch.Tensor) -> None:
+        self.loss = self.loss.to(loss.device) + loss
+        self.num_labels += num_labels
+        self.num_tokens += num_tokens
+        self.lr, self.grad_norm = lr, grad_norm
+
+
+def _micro_batches(rows: Sequence[Layout], most: int | None, pad_id: int) -> list[Batch]:
+    size = most or len(rows)
+    return [collate(rows[i : i + size], pad_id=pad_id) for i in range(0, len(rows), size)]
+
+
+def _take(examples: Sequence[Example], most: int | None) -> Sequence[Example]:
+    return examples[: len(examples) if most is None else most]
+
+
+def _notes(config: RunConfig) -> Notes:
+    # Pause tokens are no thoughts: a model trained on them is asked through its method, not through `reason`.
+    return Notes(
+        thoughts=config.method.trained_thoughts,
+        question_format=config.task.question_format,
+        recipe=config.recipe,
+        method=type(config.method).__name__,
+        task=type(config.task).__name__,
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event set by the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once, as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
