@@ -1,7 +1,6 @@
 """The published implementation's numbers: same weights, same batch, same loss, gradients, thoughts and tokens."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch

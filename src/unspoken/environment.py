@@ -21,7 +21,7 @@ def describe_environment() -> dict[str, Any]:
         "commit": _commit(),
         "command": " ".join(["unspoken", *sys.argv[1:]]),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
     }
 
@@ -50,7 +50,8 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The processor's model name."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

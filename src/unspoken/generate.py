@@ -51,11 +51,11 @@ def decode(
     backbone: Backbone,
     *,
     last_hidden: Float[Tensor, "B D"],
-    next_position: Int[Tensor, "B"],
+    next_position: Int[Tensor, B],
     attention_mask: Int[Tensor, "B T"],
     cache: DynamicCache,
     max_new_tokens: int,
-    stop_ids: Int[Tensor, "S"],
+    stop_ids: Int[Tensor, S],
     pad_id: int,
     sampling: Sampling | None = None,
 ) -> Int[Tensor, "B N"]:

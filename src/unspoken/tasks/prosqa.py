@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import ClassVar, final
 
 import msgspec
-from typing_extensions import override
 
 from unspoken.tasks.base import Example, Generated, Split, Task, Written
 from unspoken.tasks.graphs import Edge, Graph, draw_graph, random_shortest_path, shuffled
@@ -187,7 +186,6 @@ class ProsQA(Task):
             return self.valid_file or data_file("prosqa/prosqa_valid.json")
         return self.test_file or data_file("prosqa/prosqa_test.json")
 
-    @override
     def words(self) -> Sequence[str]:
         """Every word of the published sentences, split on whitespace: a full stop or question mark stays attached."""
         ends = [concept + mark for concept in CONCEPTS for mark in (".", "?")]
@@ -220,6 +218,10 @@ class SymbolicProsQA(Task):
             raise ValueError(f"max_hops: expected at least 3, got {self.max_hops}; released chains have 3 to 6 hops")
 
     @property
+    def question_format(self) -> str:
+        return "{question}"
+
+    @property
     def max_new_tokens(self) -> int:
         """Six nodes, `###`, the answer and the end of text, with room for a model that goes astray."""
         return 16
@@ -241,19 +243,16 @@ class SymbolicProsQA(Task):
             if len(graph.path) - 1 <= self.max_hops
         ]
 
-    @override
     def redraw(self, example: Example, rng: random.Random) -> Example:
         """New symbols, edges and options in a new order, any shortest path: superposition's target at each depth."""
         graph = graph_of(example)
         path = random_shortest_path(graph.parents(), root=graph.root, target=graph.target, rng=rng)
         return _symbolic(replace(graph, path=path), rng)
 
-    @override
     def write(self, example: Example) -> Written:
         """No newlines: words are separated by whitespace, and each piece is tokenized by itself."""
         return Written(question=example.question, steps=example.steps, answer="### " + example.answer)
 
-    @override
     def words(self) -> Sequence[str]:
         """The whole vocabulary: four marks and forty node symbols."""
         return (";", "?", "|", "###", *NODE_SYMBOLS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
     if name.endswith(".gz"):
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: not a complete gzip file: {error}") from error
         name = name.removesuffix(".gz")
     if name.endswith(".jsonl"):

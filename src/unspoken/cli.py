@@ -1,0 +1,386 @@
+"""The command line: `unspoken COMMAND ...`.
+
+Commands that only read or describe import no torch. Every refusal is one line on stderr and exit code 2; an interrupted
+training exits with 130 after saying how to go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+
+import tyro
+
+from unspoken.config import RunConfig, nearest
+
+if TYPE_CHECKING:
+    from unspoken.records import Summary
+
+PROGRAM = "unspoken"
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; exits with 0, 2 for anything refused, or 130 when interrupted."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return
+    if args[0] in ("-V", "--version"):
+        import importlib.metadata
+
+        print(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
+        return
+    command = COMMANDS.get(args[0])
+    if command is None:
+        _refuse(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; {PROGRAM} --help lists them")
+    try:
+        command(args[1:])
+    except ValueError as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _refuse(message: str) -> NoReturn:
+    line = " ".join(message.split())
+    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = None) -> T:
+    """tyro, with its errors as one line."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            if default is None:
+                return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}")
+            return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", default=default)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        _refuse(_one_line(errors.getvalue()))
+
+
+def _one_line(box: str) -> str:
+    """The message inside tyro's box, with the first of its suggestions."""
+    lines = [re.sub(r"[│╭╮╰╯]", "", line).strip() for line in box.splitlines()]
+    rule = next((i for i, line in enumerate(lines) if i and set(line) == {"─"}), len(lines))
+    message = " ".join(line for line in lines[1:rule] if line)
+    suggestion = re.search(r"Perhaps you meant:\s*(--\S+)", " ".join(lines))
+    return message + (f"; did you mean {suggestion[1]}?" if suggestion else "; --help lists the flags")
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            "Train, run, measure and audit language models that reason in continuous latent space.",
+            "",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help tells more.",
+        ]
+    )
+
+
+def _leading(args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The first argument where it is not a flag, and the rest."""
+    return (args[0], list(args[1:])) if args and not args[0].startswith("-") else (None, list(args))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_(args: Sequence[str]) -> None:
+    """List all recipes."""
+    from unspoken.recipes import RECIPES
+
+    _parse(_Nothing, args, name="list")
+    width = max(len(name) for name in RECIPES)
+    for name, make in RECIPES.items():
+        config = make()
+        what = (make.__doc__ or type(config.method).__doc__ or "").splitlines()[0]
+        if "partial(" in what:
+            what = (type(config.method).__doc__ or "").splitlines()[0]
+        print(f"{name:<{width}}  {what}")
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """No options."""
+
+
+@dataclass(frozen=True)
+class _Show:
+    """Show a recipe or run, every field resolved."""
+
+    what: Annotated[str, tyro.conf.Positional]
+    """Recipe name or run folder."""
+    diff: str | None = None
+    """Another recipe or run: show only what differs."""
+
+
+def show(args: Sequence[str]) -> None:
+    """Show a recipe or run, every field resolved; --diff OTHER."""
+    from unspoken.config import flatten
+
+    options = _parse(_Show, args, name="show")
+    fields = flatten(_config_of(options.what))
+    if options.diff is None:
+        for name, value in fields.items():
+            print(f"{name} = {value}")
+        return
+    other = flatten(_config_of(options.diff))
+    for name in [*fields, *(n for n in other if n not in fields)]:
+        ours, theirs = fields.get(name, "(absent)"), other.get(name, "(absent)")
+        if ours != theirs:
+            print(f"{name}: {ours} -> {theirs}")
+
+
+def _config_of(what: str) -> RunConfig:
+    from unspoken.recipes import find_recipe
+
+    return RunConfig.load(Path(what) / "config.json") if Path(what).is_dir() else find_recipe(what)
+
+
+@dataclass(frozen=True)
+class _Train:
+    """Train a recipe, or continue a run."""
+
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    """The run."""
+    out: Path | None = None
+    """Run folder, which must not exist; None: runs/ and the recipe's name."""
+
+
+@dataclass(frozen=True)
+class _Resume:
+    """Continue a run from its newest checkpoint."""
+
+    resume: Path
+    """Run folder."""
+
+
+def train(args: Sequence[str]) -> None:
+    """Train RECIPE [flags], or --resume RUN."""
+    recipe, rest = _leading(args)
+    if recipe is None and any(a.startswith("--resume") for a in rest):
+        run = _parse(_Resume, rest, name="train").resume
+        _fit(RunConfig.load(run / "config.json"), run, resume=True)
+        return
+    if recipe is None:
+        if "-h" in rest or "--help" in rest:
+            print(
+                f"usage: {PROGRAM} train RECIPE [--out DIR] [--seed N] [--max-steps N] [--checkpoint-every N] [...]\n"
+                f"       {PROGRAM} train --resume RUN\n\n"
+                f"{PROGRAM} list shows the recipes; {PROGRAM} train RECIPE --help shows every flag of one."
+            )
+            return
+        raise ValueError(f"train needs a recipe first, as in {PROGRAM} train demo/coconut; {PROGRAM} list shows them")
+    from unspoken.recipes import find_recipe
+
+    options = _parse(_Train, rest, name=f"train {recipe}", default=_Train(config=find_recipe(recipe)))
+    out = options.out or Path("runs") / recipe.replace("/", "-")
+    if out.exists():
+        raise ValueError(f"{out} exists; choose another --out, or continue it with: {PROGRAM} train --resume {out}")
+    _fit(options.config, out, resume=False)
+
+
+def _fit(config: RunConfig, out: Path, *, resume: bool) -> None:
+    from rich.console import Console
+
+    from unspoken.progress import LiveTraining
+    from unspoken.quiet import quiet
+    from unspoken.train import Interrupted, fit
+
+    quiet()
+    console = Console()
+    try:
+        with LiveTraining(console, config.recipe) as live:
+            fit(config, out, resume=resume, observer=live)
+    except Interrupted as stopped:
+        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        sys.exit(130)
+    console.print(f"trained: {out / 'final'}; now: {PROGRAM} eval {out}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Eval:
+    """Evaluate a run on a split of its task, and write records."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    split: Literal["valid", "test"] = "test"
+    """Which split."""
+    weights: Literal["best", "final"] = "best"
+    """best: best validation accuracy in the final stage; final: the end of training."""
+    thoughts: int | None = None
+    """Force language mode after this many continuous thoughts; None: as many as the last stage has."""
+    num: int | None = None
+    """How many of the split's examples; None: all."""
+    rows: int | None = None
+    """Rows decoded together; None: the run's own setting."""
+    single: int = 10
+    """How many problems to time at batch 1."""
+    name: str | None = None
+    """Folder under RUN/eval; None: the split, and the number of thoughts where forced."""
+
+
+def eval_(args: Sequence[str]) -> None:
+    """Evaluate RUN: accuracy with interval, tokens, seconds; records under RUN/eval."""
+    options = _parse(_Eval, args, name="eval")
+    config = RunConfig.load(options.run / "config.json")
+    name = options.name or options.split + ("" if options.thoughts is None else f"-{options.thoughts}-thoughts")
+    folder = options.run / "eval" / name
+    if folder.exists():
+        raise ValueError(f"{folder} exists; choose another --name")
+    trained = config.method.trained_thoughts
+    if options.thoughts is not None and trained is not None and options.thoughts > trained:
+        print(
+            f"{PROGRAM}: warning: {options.thoughts} thoughts are more than the {trained} this run was trained with",
+            file=sys.stderr,
+        )
+    from unspoken.quiet import quiet
+    from unspoken.runs import evaluate_run
+
+    quiet()
+    summary = evaluate_run(
+        options.run,
+        config,
+        folder,
+        split=options.split,
+        weights=options.weights,
+        thoughts=options.thoughts,
+        num=options.num,
+        rows=options.rows,
+        single=options.single,
+    )
+    print(_describe(summary))
+    print(f"records: {folder / 'records.jsonl'}")
+
+
+def _describe(summary: Summary) -> str:
+    low, high = summary.interval
+    single = "" if summary.seconds_single is None else f"{1000 * summary.seconds_single:.1f} ms a problem at batch 1, "
+    return (
+        f"{summary.split}: {100 * summary.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {summary.num}, "
+        f"{summary.tokens:.1f} tokens + {summary.thoughts:.1f} thoughts, "
+        f"{single}{1000 * summary.seconds_batched:.1f} ms in batches of {summary.rows}"
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Put evaluated runs into a table in the shape of the paper's Table 1."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders."""
+    format: Literal["md", "csv", "latex"] = "md"
+    """Markdown, CSV (one line a run, plain numbers) or LaTeX."""
+    eval: str = "test"
+    """Which evaluation of each run."""
+
+
+def table(args: Sequence[str]) -> None:
+    """Put evaluated runs into a table: table RUN..."""
+    from unspoken.tables import collect, render
+
+    options = _parse(_Table, args, name="table")
+    if not options.runs:
+        raise ValueError(f"table needs at least one run folder, as in {PROGRAM} table runs/*")
+    print(render(collect(options.runs, evaluation=options.eval), options.format), end="")
+
+
+def data(args: Sequence[str]) -> None:
+    """Make data: data make prosqa --num N --seed S --out FILE."""
+    action, rest = _leading(args)
+    if action != "make":
+        if action is None and ("-h" in rest or "--help" in rest):
+            print(f"usage: {PROGRAM} data make prosqa --num N --seed S --out FILE")
+            return
+        raise ValueError(f"data can make, got {action!r}; as in {PROGRAM} data make prosqa --num 1000 --out p.json")
+    kind, rest = _leading(rest)
+    if kind != "prosqa":
+        raise ValueError(f"no data named {kind!r} can be made; expected prosqa")
+    options = _parse(_MakeData, rest, name="data make prosqa")
+    from unspoken.tasks.prosqa import make_rows, write_rows
+
+    if options.out.exists():
+        raise ValueError(f"{options.out} exists; choose another --out")
+    if not options.out.parent.is_dir():
+        raise ValueError(f"{options.out.parent}: no such folder; make it first")
+    if options.num < 1:
+        raise ValueError(f"--num must be at least 1, got {options.num}")
+    print(f"{write_rows(options.out, make_rows(options.num, options.seed))} problems: {options.out}")
+
+
+@dataclass(frozen=True)
+class _MakeData:
+    """Make ProsQA problems in the published JSON format, distributed as the released ones."""
+
+    out: Path
+    """File to write, which must not exist."""
+    num: int = 1000
+    """How many problems."""
+    seed: int = 0
+    """Problem i depends on this and i alone."""
+
+
+def env(args: Sequence[str]) -> None:
+    """Show versions, commit, processor and data folder."""
+    import json
+
+    from unspoken.environment import describe_environment
+    from unspoken.tasks.rows import data_root
+
+    _parse(_Nothing, args, name="env")
+    found = {**describe_environment(), "data": str(data_root()) + ("" if data_root().is_dir() else " (missing)")}
+    print(json.dumps(found, indent=2))
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """Train and compare small models in two acts, and show what thoughts buy."""
+
+    out: Path = field(default_factory=lambda: Path("runs"))
+    """Where the run folders demo-* and the results demo/ go; existing ones are refused."""
+    seed: int = 0
+    """Seed of the trainings."""
+    num: int = 1000
+    """Test problems a model is measured on."""
+
+
+def demo(args: Sequence[str]) -> None:
+    """Train and compare small models in two acts, and show what thoughts buy."""
+    options = _parse(_Demo, args, name="demo")
+    from unspoken.demo import run_demo
+    from unspoken.quiet import quiet
+
+    quiet()
+    run_demo(options.out, seed=options.seed, num=options.num)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "demo": demo,
+    "list": list_,
+    "show": show,
+    "train": train,
+    "eval": eval_,
+    "table": table,
+    "data": data,
+    "env": env,
+}

@@ -1,0 +1,55 @@
+"""A training, live on a terminal: stage, loss, accuracy, tokens a second, time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from unspoken.train import StepReport, ValidationReport
+
+
+class LiveTraining:
+    """An observer of `fit` that draws one line; where there is no terminal it prints a line a validation instead."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._accuracy = "-"
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._line = self._progress.add_task(title, total=None, status="starting")
+
+    def __enter__(self) -> LiveTraining:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_step(self, report: StepReport) -> None:
+        status = (
+            f"stage {report.stage}/{report.num_stages - 1}  loss {report.loss:6.3f}  accuracy {self._accuracy}  "
+            f"{report.tokens_per_second:,.0f} tokens/s"
+        )
+        self._progress.update(self._line, completed=report.step, total=report.num_steps, status=status)
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self._accuracy = f"{100 * report.accuracy:5.1f} %"
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{self._title}: step {report.step}, stage {report.stage}, accuracy {self._accuracy} of {report.num}"
+            )

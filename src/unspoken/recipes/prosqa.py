@@ -1,0 +1,116 @@
+"""ProsQA: the two-layer model on symbols ("Reasoning by superposition"), and the paper's GPT-2 on text.
+
+All train on 17,886 generated problems (the published training split's size), select on the published validation split
+and are tested on the published test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from unspoken.config import AdamW, BatchSize, RunConfig
+from unspoken.curriculum import Curriculum
+from unspoken.methods import (
+    Coconut,
+    CoconutWithoutCurriculum,
+    CoT,
+    DetachedThoughts,
+    ICoT,
+    Method,
+    NoCoT,
+    Pause,
+    PauseAsThought,
+    ShuffledThoughts,
+    WithoutThought,
+)
+from unspoken.specs import GPT2, Words
+from unspoken.tasks.prosqa import ProsQA, SymbolicProsQA
+
+STAGED = (5, 5, 5, 5, 5, 5, 5, 15)
+"""The paper's ProsQA schedule: 5 epochs a stage, the last stage until epoch 50."""
+
+
+def coconut() -> RunConfig:
+    """Coconut on ProsQA text with GPT-2 small's configuration, as published (from random initialisation)."""
+    return RunConfig(
+        recipe="prosqa/gpt2/coconut",
+        task=ProsQA(),
+        method=Coconut(),
+        model=GPT2(),
+        curriculum=Curriculum(stage_epochs=STAGED),
+        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
+        batch=BatchSize(rows=128, micro=32),
+    )
+
+
+def _gpt2(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunConfig:
+    base = coconut()
+    return replace(
+        base,
+        recipe=f"prosqa/gpt2/{name}",
+        method=method,
+        curriculum=replace(base.curriculum, stage_epochs=stage_epochs),
+    )
+
+
+def two_layer() -> RunConfig:
+    """Coconut on symbolic ProsQA with a two-layer model from scratch, superposition's settings.
+
+    Differs from that paper in the data: the released problems' graphs, 3 to 6 hops, with its own vocabulary.
+    """
+    return RunConfig(
+        recipe="prosqa/two-layer/coconut",
+        task=SymbolicProsQA(),
+        method=Coconut(steps_kept=1),
+        model=GPT2(layers=2, width=768, heads=8, positions=256, dropout=0.0, tokenizer=Words()),
+        curriculum=Curriculum(stage_epochs=(25, 25, 25, 25, 25, 25, 25, 125), mix=0.1, reset_optimizer="never"),
+        optimizer=AdamW(lr=1e-4, betas=(0.9, 0.95)),
+        batch=BatchSize(rows=256, evaluation=256),
+    )
+
+
+def _two_layer(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunConfig:
+    base = two_layer()
+    return replace(
+        base,
+        recipe=f"prosqa/two-layer/{name}",
+        method=method,
+        curriculum=replace(base.curriculum, stage_epochs=stage_epochs),
+    )
+
+
+# iCoT removes 8 chain tokens an epoch; a ProsQA chain has up to about 70 GPT-2 tokens.
+_ICOT = ICoT(remove_all_beyond=71)
+
+_ROWS: dict[str, tuple[Method, tuple[int, ...]]] = {
+    "cot": (CoT(), (50,)),
+    "no-cot": (NoCoT(), (50,)),
+    "icot": (_ICOT, (*[4] * (_ICOT.stages - 1), 50 - 4 * (_ICOT.stages - 1))),
+    "pause": (Pause(), (50,)),
+    "without-curriculum": (CoconutWithoutCurriculum(), (50,)),
+    "without-thought": (WithoutThought(), STAGED),
+    "pause-as-thought": (PauseAsThought(), STAGED),
+    "shuffled-thoughts": (ShuffledThoughts(), STAGED),
+    "detached-thoughts": (DetachedThoughts(), STAGED),
+}
+
+_LONG = (25, 25, 25, 25, 25, 25, 25, 125)
+_TWO_LAYER_ROWS: dict[str, tuple[Method, tuple[int, ...]]] = {
+    "cot": (CoT(), (300,)),
+    "no-cot": (NoCoT(), (300,)),
+    "pause": (Pause(), (300,)),
+    "without-curriculum": (CoconutWithoutCurriculum(), (300,)),
+    "without-thought": (WithoutThought(steps_kept=1), _LONG),
+    "pause-as-thought": (PauseAsThought(steps_kept=1), _LONG),
+    "shuffled-thoughts": (ShuffledThoughts(steps_kept=1), _LONG),
+    "detached-thoughts": (DetachedThoughts(steps_kept=1), _LONG),
+}
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "prosqa/gpt2/coconut": coconut,
+    **{f"prosqa/gpt2/{name}": partial(_gpt2, name, *row) for name, row in _ROWS.items()},
+    "prosqa/two-layer/coconut": two_layer,
+    **{f"prosqa/two-layer/{name}": partial(_two_layer, name, *row) for name, row in _TWO_LAYER_ROWS.items()},
+}

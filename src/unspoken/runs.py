@@ -1,0 +1,68 @@
+"""A run folder, evaluated: weights of a run x a split of its task -> records and summary on disk."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from unspoken.config import RunConfig
+from unspoken.environment import processor_name
+from unspoken.evaluate import evaluate, time_single
+from unspoken.model import LatentLM
+from unspoken.records import Summary, summarize, write_records
+from unspoken.tasks.base import Split
+
+
+def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> LatentLM:
+    """The trained model of a run; `best` falls back to `final` where validation never reached the final stage.
+
+    Raises:
+        ValueError: the run has no trained model yet.
+    """
+    for name in [weights] if weights == "final" else ["best", "final"]:
+        if (run / name / "config.json").is_file():
+            return LatentLM.from_pretrained(run / name)
+    raise ValueError(f"{run}: no trained model in {weights}/; has the run ended? unspoken train --resume {run}")
+
+
+def evaluate_run(
+    run: Path,
+    config: RunConfig,
+    folder: Path,
+    *,
+    split: Split = "test",
+    weights: Literal["best", "final"] = "best",
+    thoughts: int | None = None,
+    num: int | None = None,
+    rows: int | None = None,
+    single: int = 10,
+) -> Summary:
+    """Evaluates a run and writes `records.jsonl` and `summary.json` into `folder`.
+
+    Raises:
+        ValueError: as `load_run` and `evaluate`.
+    """
+    if num is not None and num < 1:
+        raise ValueError(f"the number of examples must be at least 1, got {num}")
+    rows = rows if rows is not None else config.batch.evaluation
+    if rows < 1:
+        raise ValueError(f"the number of rows must be at least 1, got {rows}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_run(run, weights=weights).to(device)
+    examples = config.task.examples(split)[slice(num)]
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        timed = time_single(model, config.task, config.method, examples[: single + 1], thoughts=thoughts) if single else []
+        records = evaluate(model, config.task, config.method, examples, rows=rows, thoughts=thoughts)
+    summary = summarize(
+        records,
+        split=split,
+        rows=min(rows, len(records)),
+        single=timed,
+        forced_thoughts=thoughts,
+        hardware=torch.cuda.get_device_name() if device.type == "cuda" else f"{processor_name()} ({platform.machine()})",
+    )
+    write_records(folder, records, summary)
+    return summary

@@ -1,0 +1,32 @@
+"""Shapes in annotations are checked at run time here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+
+# Two threads on two cores fight over tiny matrices; one is faster, and its sums are reproducible.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+
+from jaxtyping import install_import_hook
+
+_hook = install_import_hook(
+    ["unspoken.batch", "unspoken.backbones", "unspoken.generate", "unspoken.model"], "beartype.beartype"
+)
+
+import pytest  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    import torch
+
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
