@@ -81,7 +81,7 @@ class Backbone:
         position_ids: Int[Tensor, "B S"],
         cache: DynamicCache,
     ) -> Float[Tensor, "B S D"]:
-        """Runs S further positions through the base model, growing the cache; last hidden states after the final norm."""
+        """Runs S further positions, growing the cache; last hidden states after the final norm."""
         return self.lm.base_model(
             inputs_embeds=embeds,
             attention_mask=mask,

@@ -11,6 +11,7 @@ from transformers import (
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -62,7 +63,7 @@ def build_tokenizer(spec: TokenizerSpec, task: Task) -> PreTrainedTokenizerBase:
             tokenizer.add_special_tokens({"pad_token": END_OF_TEXT})
             return tokenizer
         case _:
-            raise ValueError(f"no tokenizer is known for {type(spec).__name__}; build.build_tokenizer needs a case for it")
+            raise ValueError(f"no tokenizer is known for {type(spec).__name__}; add a case to build.build_tokenizer")
 
 
 def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:
@@ -80,8 +81,18 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:
         lm = AutoModelForCausalLM.from_config(
             _hf_config(spec, tokenizer), attn_implementation=spec.attention, dtype=torch.float32
         )
+        if isinstance(spec, Llama):
+            _scale(lm, spec)
         add_markers(lm, tokenizer)
     return LatentLM(lm, tokenizer)
+
+
+def _scale(lm: PreTrainedModel, spec: Llama) -> None:
+    """Gives embeddings and thoughts the sizes the spec asks for."""
+    with torch.no_grad():
+        if spec.embedding_std is not None:
+            lm.get_input_embeddings().get_parameter("weight").normal_(0, spec.embedding_std)
+        lm.base_model.get_parameter("norm.weight").fill_(spec.final_gain)
 
 
 def _hf_config(spec: Llama | GPT2, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:

@@ -98,9 +98,7 @@ def load_checkpoint(path: Path, model: LatentLM, optimizer: Optimizer) -> Positi
     for key, value in tensors.items():
         index, name = key.split("/")
         state.setdefault(int(index), {})[name] = value
-    groups = [
-        {k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in record.optimizer_groups
-    ]
+    groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in record.optimizer_groups]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     torch.set_rng_state(_decode(record.torch_rng))
     if record.cuda_rng and torch.cuda.is_available():

@@ -13,7 +13,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union, final
 
 import msgspec
 
@@ -147,7 +147,8 @@ class RunConfig:
                 f"{type(self.method).__name__} needs at least {self.method.min_rows} rows in a forward pass, got "
                 f"batch.rows {self.batch.rows} and batch.micro {self.batch.micro}"
             )
-        for name, value in (("max_steps", self.max_steps), ("checkpoint_every", self.checkpoint_every), ("log_every", self.log_every)):
+        counts = {"max_steps": self.max_steps, "checkpoint_every": self.checkpoint_every, "log_every": self.log_every}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
 
@@ -175,6 +176,18 @@ class RunConfig:
             raise ValueError(f"{path}: {error}") from error
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class After(ModelSpec):
+    """The weights another run ends with; it is trained first, in the run folder's `first/`.
+
+    The published GSM8K run starts from a CoT model like this. The two runs must share a vocabulary.
+    """
+
+    first: RunConfig
+    """The run to train first."""
+
+
 T = TypeVar("T")
 
 
@@ -185,7 +198,7 @@ def to_builtins(value: Any) -> Any:
         return {"type": type(value).__name__, **fields}
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, tuple | list):
+    if isinstance(value, (tuple, list)):
         return [to_builtins(item) for item in value]
     return value
 
@@ -197,7 +210,7 @@ def from_builtins(wanted: type[T], data: Any, where: str) -> T:
         ValueError: something does not fit; the message starts with the field's path.
     """
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise ValueError(f"{where}: expected an object with a \"type\", got {data!r}")
+        raise ValueError(f'{where}: expected an object with a "type", got {data!r}')
     found = {c.__name__: c for c in _subclasses(wanted)}
     cls = found.get(data["type"])
     if cls is None:

@@ -36,7 +36,8 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
         known = set(tokenizer.get_vocab())
         word = next(w for text in texts for w in text.split() if w not in known)
         raise ValueError(
-            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on another task?"
+            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on "
+            "another task?"
         ) from error
     parts = iter(ids)
     tokens = []
@@ -52,12 +53,20 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
 class TrainingData:
     """The training split of a run, laid out on demand."""
 
-    def __init__(self, config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks, *, positions: int | None):
+    def __init__(
+        self,
+        config: RunConfig,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerBase,
+        marks: Marks,
+        *,
+        positions: int | None,
+    ) -> None:
         self._config = config
         self._tokenizer = tokenizer
         self._marks = marks
         self._positions = positions
-        self._examples = config.task.examples("train")
+        self._examples = examples
         self._tokens: dict[int, Tokens] = {}
         if not len(self._examples):
             raise ValueError(f"{type(config.task).__name__} has no training examples")
@@ -85,8 +94,7 @@ class TrainingData:
         stages = [config.curriculum.draw_stage(epoch, rng) for rng in rngs]
         tokens = self._tokenized(indices, rngs)
         rows = [
-            config.method.layout(t, stage, self._marks, rng)
-            for t, stage, rng in zip(tokens, stages, rngs, strict=True)
+            config.method.layout(t, stage, self._marks, rng) for t, stage, rng in zip(tokens, stages, rngs, strict=True)
         ]
         for index, row in zip(indices, rows, strict=True):
             if self._positions is not None and len(row) > self._positions:
@@ -102,9 +110,7 @@ class TrainingData:
             if index in self._tokens:
                 continue
             fresh[position] = self._config.task.redraw(self._examples[index], rng)
-        made = dict(
-            zip(fresh, tokenize(list(fresh.values()), self._config.task, self._tokenizer), strict=True)
-        )
+        made = dict(zip(fresh, tokenize(list(fresh.values()), self._config.task, self._tokenizer), strict=True))
         if not self._redraws:
             self._tokens.update({indices[position]: tokens for position, tokens in made.items()})
         return [made[p] if p in made else self._tokens[i] for p, i in enumerate(indices)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -54,11 +55,11 @@ def evaluate(
         outputs = _decode(model, method, task, layouts)
         seconds = (time.perf_counter() - started) / len(chunk)
         for i, ids in zip(chunk, outputs, strict=True):
-            text = tokenizer.decode(ids, skip_special_tokens=True)
+            text = str(tokenizer.decode(ids, skip_special_tokens=True))
             prediction = task.extract(text)
             records[i] = Record(
                 index=i,
-                prompt=tokenizer.decode(_visible(prompts[i], marks)),
+                prompt=str(tokenizer.decode(_visible(prompts[i], marks))),
                 output=text,
                 prediction=prediction,
                 target=examples[i].answer,
@@ -115,4 +116,4 @@ def _even_chunks(order: Sequence[int], most: int) -> list[list[int]]:
     """Chunks of nearly equal size, so that none is too small for a method that mixes rows."""
     num = -(-len(order) // most)
     bounds = [len(order) * k // num for k in range(num + 1)] if num else [0]
-    return [list(order[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [list(order[a:b]) for a, b in pairwise(bounds)]

@@ -71,8 +71,11 @@ def accuracy_bars(panels: Sequence[tuple[str, Sequence[Row]]], path: Path) -> No
             middle = 100 * row.accuracy
             axis.bar(i, middle, color=PALETTE[i], width=0.7)
             axis.errorbar(i, middle, yerr=[[middle - 100 * low], [100 * high - middle]], color="black", capsize=4)
-            axis.annotate(f"{middle:.1f}", (i, 100 * high), ha="center", va="bottom", xytext=(0, 3), textcoords="offset points")
-        axis.set_xticks(range(len(names)), [f"{n}\n{r.tokens:.0f} tokens + {r.thoughts:.0f} thoughts" for n, r in zip(names, rows, strict=True)], fontsize=8)
+            axis.annotate(
+                f"{middle:.1f}", (i, 100 * high), ha="center", va="bottom", xytext=(0, 3), textcoords="offset points"
+            )
+        ticks = [f"{n}\n{r.tokens:.0f} tokens + {r.thoughts:.0f} thoughts" for n, r in zip(names, rows, strict=True)]
+        axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
         axis.set(title=title, ylim=(0, 112))
         axis.set_yticks(range(0, 101, 20))
     axes[0].set_ylabel("test accuracy, %")

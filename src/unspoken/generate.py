@@ -36,7 +36,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}; leave sampling out for greedy decoding")
+            raise ValueError(
+                f"temperature must be above 0, got {self.temperature}; leave sampling out for greedy decoding"
+            )
 
     def warpers(self) -> LogitsProcessorList:
         warpers = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
@@ -51,11 +53,11 @@ def decode(
     backbone: Backbone,
     *,
     last_hidden: Float[Tensor, "B D"],
-    next_position: Int[Tensor, B],
+    next_position: Int[Tensor, " B"],
     attention_mask: Int[Tensor, "B T"],
     cache: DynamicCache,
     max_new_tokens: int,
-    stop_ids: Int[Tensor, S],
+    stop_ids: Int[Tensor, " S"],
     pad_id: int,
     sampling: Sampling | None = None,
 ) -> Int[Tensor, "B N"]:
@@ -77,6 +79,7 @@ def decode(
         if sampling is None:
             token = logits.argmax(-1)
         else:
+            # pyrefly: ignore[bad-argument-type]
             scores = warpers(tokens[rows, :written], logits.float())
             token = torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
         tokens[rows, written] = token

@@ -70,9 +70,7 @@ class Layout:
                 "the first token of a layout cannot be a target: nothing comes before it; is the question empty?"
             )
         if self.is_thought[0]:
-            raise ValueError(
-                "a continuous thought needs at least one token before it; put the question or <bot> first"
-            )
+            raise ValueError("a continuous thought needs at least one token before it; put the question or <bot> first")
 
     def __len__(self) -> int:
         return len(self.input_ids)

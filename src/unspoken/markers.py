@@ -50,8 +50,11 @@ def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mark
         lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     source = vocabulary.get("<<")
     ids = [tokenizer.get_vocab()[name] for name in new]
-    matrices = {id(m): m for m in (lm.get_input_embeddings().weight, lm.get_output_embeddings().weight)}
+    head = lm.get_output_embeddings()
+    assert head is not None
     with torch.no_grad():
-        for matrix in matrices.values():
+        # Tied matrices are written twice, with the same values.
+        for module in (lm.get_input_embeddings(), head):
+            matrix = module.get_parameter("weight")
             matrix[ids] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
     return marks

@@ -58,7 +58,8 @@ class LatentOutput:
 
 def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
     """Column ranges to run one after another: every column with a thought stands alone."""
-    spans, start = [], 0
+    spans: list[slice] = []
+    start = 0
     num_tokens = is_thought.shape[1]
     for column in is_thought.any(0).nonzero().flatten().tolist():
         if start < column:
@@ -110,6 +111,7 @@ class LatentLM(nn.Module):
             raise ValueError(f"{folder}: no config.json, so not a saved model; a run folder keeps its model in final/")
         lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
         tokenizer = AutoTokenizer.from_pretrained(path)
+        assert isinstance(tokenizer, PreTrainedTokenizerBase)
         add_markers(lm, tokenizer)
         return cls(lm, tokenizer, Notes.read(folder))
 
@@ -230,9 +232,8 @@ class LatentLM(nn.Module):
         if count is not None and count < 0:
             raise ValueError(f"the number of thoughts must be at least 0, got {count}")
         if thoughts is not None and thoughts > (self.notes.thoughts or 0):
-            warnings.warn(
-                f"thoughts={thoughts} is more than this model was trained with ({self.notes.thoughts or 0})", stacklevel=2
-            )
+            trained = self.notes.thoughts or 0
+            warnings.warn(f"thoughts={thoughts} is more than this model was trained with ({trained})", stacklevel=2)
         given = [] if count is None else [marks.bot, *[marks.thought] * count, marks.eot]
         texts = [self.notes.question_format.format(question=question) for question in questions]
         rows = [
@@ -347,16 +348,12 @@ class LatentLM(nn.Module):
                 fed.append(thought)
                 columns.append(span.start)
             outputs.append(
-                self.backbone.run(
-                    x, mask=slice_mask(mask, span), position_ids=position_ids[:, span], cache=cache
-                )
+                self.backbone.run(x, mask=slice_mask(mask, span), position_ids=position_ids[:, span], cache=cache)
             )
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         return hidden, _gather_thoughts(fed, is_thought[:, columns], like=hidden), cache
 
-    def _loss_sum(
-        self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"]
-    ) -> tuple[Float[Tensor, ""], int]:
+    def _loss_sum(self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"]) -> tuple[Float[Tensor, ""], int]:
         targets = labels[:, 1:]
         labelled = targets != IGNORE_INDEX
         # Rows with a label only: the unembedding is the larger part of a small model's arithmetic.

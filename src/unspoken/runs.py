@@ -54,15 +54,17 @@ def evaluate_run(
     model = load_run(run, weights=weights).to(device)
     examples = config.task.examples(split)[slice(num)]
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        timed = time_single(model, config.task, config.method, examples[: single + 1], thoughts=thoughts) if single else []
+        timed = time_single(model, config.task, config.method, examples[: single + 1], thoughts=thoughts)
         records = evaluate(model, config.task, config.method, examples, rows=rows, thoughts=thoughts)
+    on_gpu = device.type == "cuda"
+    device_name = torch.cuda.get_device_name() if on_gpu else f"{processor_name()} ({platform.machine()})"
     summary = summarize(
         records,
         split=split,
         rows=min(rows, len(records)),
         single=timed,
         forced_thoughts=thoughts,
-        hardware=torch.cuda.get_device_name() if device.type == "cuda" else f"{processor_name()} ({platform.machine()})",
+        hardware=device_name,
     )
     write_records(folder, records, summary)
     return summary

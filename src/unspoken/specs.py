@@ -50,6 +50,11 @@ class Llama(ModelSpec):
     """Longest sequence."""
     init_std: float = 0.09
     """Standard deviation of the initial weights; about 1/sqrt(width) suits small models, 0.02 cripples them."""
+    embedding_std: float | None = None
+    """Standard deviation of the initial embeddings; None: `init_std`."""
+    final_gain: float = 1.0
+    """Initial gain of the final norm. With `embedding_std` at the same value a first thought is as long as an
+    embedding, instead of an order of magnitude longer."""
     tied: bool = True
     """Whether input and output embeddings are the same matrix."""
     attention: Attention = "eager"

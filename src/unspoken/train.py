@@ -30,7 +30,7 @@ from accelerate.utils import gather_object
 from unspoken.batch import Batch, collate
 from unspoken.build import build_model
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
-from unspoken.config import RunConfig
+from unspoken.config import After, RunConfig
 from unspoken.data import TrainingData
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
@@ -91,32 +91,61 @@ class Silent:
 
 
 def fit(
-    config: RunConfig, out: Path, *, resume: bool = False, observer: Observer | None = None, device: str | None = None
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    first: Path | None = None,
+    observer: Observer | None = None,
+    device: str | None = None,
 ) -> LatentLM:
     """Trains a run to its end and leaves it in `out`; the trained model.
+
+    A run that starts `After` another one trains that first, in `out/first`; `first` names a finished run of it to start
+    from instead.
 
     Raises:
         ValueError: `out` exists (without `resume`) or holds no run (with it), or config and data do not fit.
         Interrupted: stopped by a signal, with everything saved.
     """
-    return _Fit(config, out, resume=resume, observer=observer or Silent(), device=device).run()
+    return _Fit(config, out, resume=resume, first=first, observer=observer or Silent(), device=device).run()
 
 
 class _Fit:
     """One training's state. `fit` is the way in."""
 
-    def __init__(self, config: RunConfig, out: Path, *, resume: bool, observer: Observer, device: str | None) -> None:
-        self.config, self.out, self.observer = config, out, observer
+    def __init__(
+        self,
+        config: RunConfig,
+        out: Path,
+        *,
+        resume: bool,
+        first: Path | None,
+        observer: Observer,
+        device: str | None,
+    ) -> None:
+        self.config, self.out, self.observer, self.device = config, out, observer, device
         self.accelerator = Accelerator(cpu=device == "cpu")
         self.main = self.accelerator.is_main_process
         if out.exists() and not resume:
             raise ValueError(f"{out} exists; choose another --out, or continue it with --resume {out}")
-        self.bare = build_model(config.model, config.task, seed=config.seed)
-        self.bare.notes = _notes(config)
-        self.data = TrainingData(
-            config, self.bare.tokenizer, self.bare.marks, positions=self.bare.backbone.max_positions
-        )  # fmt: skip
+        # All that can be wrong with data or model shows before the run folder is made.
+        examples = config.task.examples("train")
         self.valid = _take(config.task.examples("valid"), config.validation.examples)
+        if not self.valid:
+            raise ValueError(f"{type(config.task).__name__} has no validation examples")
+        model = None if isinstance(config.model, After) else build_model(config.model, config.task, seed=config.seed)
+        if self.main and not resume:
+            out.mkdir(parents=True)
+            config.save(out / "config.json")
+            (out / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
+        self.accelerator.wait_for_everyone()
+        self.bare = self._after(first) if model is None else model
+        self.bare.notes = _notes(config)
+        assert self.bare.tokenizer is not None
+        self.data = TrainingData(
+            config, examples, self.bare.tokenizer, self.bare.marks, positions=self.bare.backbone.max_positions
+        )  # fmt: skip
         device_type = self.accelerator.device.type
         self.optimizer = torch.optim.AdamW(
             self.bare.parameters(),
@@ -128,14 +157,23 @@ class _Fit:
         self.position = Position()
         if resume:
             self._load()
-        elif self.main:
-            out.mkdir(parents=True)
-            config.save(out / "config.json")
-            (out / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
-        torch.manual_seed(config.seed + self.accelerator.process_index) if not resume else None
+        else:
+            torch.manual_seed(config.seed + self.accelerator.process_index)
         self.model, self.optimizer = self.accelerator.prepare(self.bare, self.optimizer)
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
+
+    def _after(self, first: Path | None) -> LatentLM:
+        """The model another run ends with, trained now where it is not there yet."""
+        spec = self.config.model
+        assert isinstance(spec, After)
+        if first is None:
+            first = self.out / "first"
+            if not (first / "final").is_dir():
+                fit(spec.first, first, resume=first.is_dir(), observer=self.observer, device=self.device)
+        elif RunConfig.load(first / "config.json") != spec.first:
+            raise ValueError(f"{first} is not a run of model.first; unspoken show {first} tells what it is")
+        return LatentLM.from_pretrained(first / "final")
 
     def run(self) -> LatentLM:
         position, config = self.position, self.config

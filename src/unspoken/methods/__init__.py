@@ -1,17 +1,17 @@
 """The methods of the paper's tables, two controls, and the base class of your own.
 
-    method                     removed at stage s              stands in its place            stages
-    ------------------------------------------------------------------------------------------------------
-    CoT                        nothing                         -                              1
-    NoCoT                      every step                      -                              1
-    ICoT                       the first tokens of the chain   -                              many
-    Pause                      every step                      n pause tokens                 1
-    Coconut                    the first s steps               c thoughts for each            0..max, then all
-    CoconutWithoutCurriculum   every step, from the start      c thoughts for each            1
-    WithoutThought             the first s steps               nothing, no markers            as Coconut
-    PauseAsThought             the first s steps               c pause tokens for each        as Coconut
-    ShuffledThoughts           as Coconut                      thoughts of another row        as Coconut
-    DetachedThoughts           as Coconut                      thoughts without gradient      as Coconut
+method                     removed at stage s              stands in its place            stages
+------------------------------------------------------------------------------------------------------
+CoT                        nothing                         -                              1
+NoCoT                      every step                      -                              1
+ICoT                       the first tokens of the chain   -                              many
+Pause                      every step                      n pause tokens                 1
+Coconut                    the first s steps               c thoughts for each            0..max, then all
+CoconutWithoutCurriculum   every step, from the start      c thoughts for each            1
+WithoutThought             the first s steps               nothing, no markers            as Coconut
+PauseAsThought             the first s steps               c pause tokens for each        as Coconut
+ShuffledThoughts           as Coconut                      thoughts of another row        as Coconut
+DetachedThoughts           as Coconut                      thoughts without gradient      as Coconut
 """
 
 from unspoken.methods.base import Method

@@ -38,9 +38,7 @@ class Method(ABC):
         be random.
         """
 
-    def prompt(
-        self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None
-    ) -> Layout:
+    def prompt(self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None) -> Layout:
         """What the model is given at evaluation: a stage's layout (None: the last one's), cut at its first target.
 
         `thoughts` forces language mode after that many continuous thoughts instead, whatever the stage.
@@ -50,7 +48,8 @@ class Method(ABC):
         """
         if thoughts is not None:
             raise ValueError(
-                f"{type(self).__name__} has no continuous thoughts, got thoughts={thoughts}; leave the number of thoughts out"
+                f"{type(self).__name__} has no continuous thoughts, got thoughts={thoughts}; leave the number of "
+                "thoughts out"
             )
         return self.layout(tokens, self.stages - 1 if stage is None else stage, marks).prompt
 

@@ -1,13 +1,13 @@
 """Coconut and everything that shares its curriculum: the first steps of the chain go, and something stands in for them.
 
-    method                          stands in the place of the first s steps
-    ----------------------------------------------------------------------------------------------
-    Coconut                         <bot>, c thoughts each, <eot>
-    CoconutWithoutCurriculum        the same, but every step is gone from the start
-    WithoutThought                  nothing, no markers
-    PauseAsThought                  <bot>, c learned pause tokens each, <eot>
-    ShuffledThoughts (control)      as Coconut, but each row is fed the thoughts of another row
-    DetachedThoughts (control)      as Coconut, but no gradient flows through what is fed back
+method                          stands in the place of the first s steps
+----------------------------------------------------------------------------------------------
+Coconut                         <bot>, c thoughts each, <eot>
+CoconutWithoutCurriculum        the same, but every step is gone from the start
+WithoutThought                  nothing, no markers
+PauseAsThought                  <bot>, c learned pause tokens each, <eot>
+ShuffledThoughts (control)      as Coconut, but each row is fed the thoughts of another row
+DetachedThoughts (control)      as Coconut, but no gradient flows through what is fed back
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ class Enclosed(StagedRemoval):
             return min(len(tokens.steps), self.max_stage)
         return super()._slots(tokens, stage)
 
-    def prompt(
-        self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None
-    ) -> Layout:
+    def prompt(self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None) -> Layout:
         if thoughts is None:
             return super().prompt(tokens, marks, stage=stage)
         if thoughts < 0:

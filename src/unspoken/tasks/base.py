@@ -59,7 +59,7 @@ class Task(ABC):
         """All examples of a split, in a fixed order."""
 
     def redraw(self, example: Example, rng: random.Random) -> Example:
-        """Another view of a training example, asked for once an epoch (facts in another order, say). Default: itself."""
+        """Another view of a training example, asked for once an epoch (facts in another order). Default: itself."""
         return example
 
     def write(self, example: Example) -> Written:

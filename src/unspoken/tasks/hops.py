@@ -59,12 +59,13 @@ class Hops(Task):
 
     def draw(self, rng: random.Random) -> Example:
         """A random problem."""
-        names = string.ascii_lowercase[: self.nodes]
+        names = list(string.ascii_lowercase[: self.nodes])
         successor = dict(zip(names, rng.sample(names, self.nodes), strict=True))
         start = rng.choice(names)
         facts = [f"{a} {b} ;" for a, b in successor.items()]
         rng.shuffle(facts)
-        chain, node = [], start
+        chain: list[str] = []
+        node = start
         for _ in range(self.hops):
             node = successor[node]
             chain.append(node)

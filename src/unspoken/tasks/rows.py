@@ -22,7 +22,7 @@ class QuestionRow(msgspec.Struct, frozen=True):
 
 
 def data_root() -> Path:
-    """The folder of the shared data files: `$UNSPOKEN_DATA`, else `../shared/data` beside the working folder or checkout."""
+    """The shared data files' folder: `$UNSPOKEN_DATA`, else `../shared/data` beside the working folder or checkout."""
     if value := os.environ.get("UNSPOKEN_DATA"):
         return Path(value)
     beside = Path("../shared/data")
