@@ -14,6 +14,7 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM
 
 from unspoken import Curriculum, LatentLM, fit
+from unspoken.methods import Coconut
 from unspoken.recipes import find_recipe
 from unspoken.specs import Llama
 from unspoken.tasks.hops import Hops
@@ -24,7 +25,7 @@ out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "ru
 config = replace(
     find_recipe("demo/coconut"),
     task=Hops(nodes=6, hops=2, num_train=512, num_valid=64),
-    method=replace(find_recipe("demo/coconut").method, max_stage=2),
+    method=Coconut(max_stage=2),
     model=Llama(layers=2, width=64, heads=4, mlp_width=128),
     curriculum=Curriculum(stage_epochs=(2, 1, 1, 1)),
 )

@@ -115,12 +115,17 @@ def build(family: str, attention: str = "sdpa", *, dtype: torch.dtype = torch.fl
 @cache
 def shared(family: str, attention: str = "sdpa") -> LatentLM:
     """One model a family for the tests that leave it as it is (no training mode, no `backward`)."""
-    return LatentLM(build(family, attention)).eval()
+    # transformers' eager attention computes its softmax in float32, where float64's "minus a lot" is minus infinity:
+    # a padded position that attends to nothing is NaN in float64, and only there.
+    dtype = torch.float32 if attention == "eager" and family in WINDOWED else torch.float64
+    return LatentLM(build(family, attention, dtype=dtype)).eval()
 
 
-def tolerance(family: str) -> float:
-    """Largest difference in float64: families with RMS norms compute those in float32."""
-    return 1e-9 if family in ("gpt2", "gpt_neox") else 1e-5
+def tolerance(model: LatentLM) -> float:
+    """Largest difference allowed: families with RMS norms compute those in float32, whatever the model's dtype."""
+    if model.lm.dtype == torch.float32:
+        return 1e-4
+    return 1e-9 if model.lm.config.model_type in ("gpt2", "gpt_neox") else 1e-6
 
 
 def row(picture: str, *, seed: int = 0) -> Layout:

@@ -56,12 +56,18 @@ class Schedule:
     """What the shape is stretched over; `stage` warms up and decays inside every stage."""
     floor: float = 0.0
     """Factor at the end of a decay."""
+    stage_factors: tuple[float, ...] = ()
+    """Further factors for stage 0, 1, 2, ...; a stage without one has 1."""
 
     def __post_init__(self) -> None:
         if self.warmup_steps < 0 or not 0 <= self.floor <= 1:
             raise ValueError(
                 f"schedule needs warmup_steps >= 0 and floor in 0..1, got {self.warmup_steps} and {self.floor}"
             )
+
+    def stage_factor(self, stage: int) -> float:
+        """The further factor of a stage."""
+        return self.stage_factors[stage] if stage < len(self.stage_factors) else 1.0
 
     def factor(self, step: int, num_steps: int) -> float:
         """The factor of step `step` (from 0) out of `num_steps` in the span."""
@@ -186,6 +192,8 @@ class After(ModelSpec):
 
     first: RunConfig
     """The run to train first."""
+    marker_from: Literal["own", "bot"] = "own"
+    """What <eot> and the pause token start as: what the first run left, or a copy of its <bot>."""
 
 
 T = TypeVar("T")

@@ -21,6 +21,8 @@ class Curriculum:
     """Epochs of stage 0, 1, 2, ... The paper's ProsQA: 5 epochs each, and the last stage until epoch 50."""
     mix: float = 0.0
     """Probability that an example takes a uniformly random stage instead (the paper's analysis model: 0.3)."""
+    mix_over: Literal["all", "past"] = "all"
+    """Which stages mixing draws from: all of them, or those up to the current one, so that none is forgotten."""
     reset_optimizer: ResetOptimizer = "stage"
     """When the optimizer's moments are dropped. Paper: each stage. Published code: each epoch."""
 
@@ -69,5 +71,7 @@ class Curriculum:
     def draw_stage(self, epoch: int, rng: random.Random) -> int:
         """The stage one example takes in an epoch, mixing included."""
         # The draw comes first in any case, so that what follows from `rng` does not depend on `mix`.
-        mixed, other = rng.random() < self.mix, rng.randrange(len(self.stage_epochs))
-        return other if mixed else self.stage(epoch)
+        stage = self.stage(epoch)
+        num = len(self.stage_epochs) if self.mix_over == "all" else stage + 1
+        mixed, other = rng.random() < self.mix, rng.randrange(num)
+        return other if mixed else stage

@@ -58,3 +58,13 @@ def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mark
             matrix = module.get_parameter("weight")
             matrix[ids] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
     return marks
+
+
+def copy_markers(lm: PreTrainedModel, marks: Marks) -> None:
+    """Gives <eot> and the pause token the rows of <bot>, in input and output embeddings."""
+    head = lm.get_output_embeddings()
+    assert head is not None
+    with torch.no_grad():
+        for module in (lm.get_input_embeddings(), head):
+            matrix = module.get_parameter("weight")
+            matrix[[marks.eot, marks.pause]] = matrix[marks.bot].clone()

@@ -35,6 +35,7 @@ from unspoken.data import TrainingData
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
 from unspoken.layout import Layout
+from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
 from unspoken.tasks.base import Example
@@ -173,7 +174,10 @@ class _Fit:
                 fit(spec.first, first, resume=first.is_dir(), observer=self.observer, device=self.device)
         elif RunConfig.load(first / "config.json") != spec.first:
             raise ValueError(f"{first} is not a run of model.first; unspoken show {first} tells what it is")
-        return LatentLM.from_pretrained(first / "final")
+        model = LatentLM.from_pretrained(first / "final")
+        if spec.marker_from == "bot":
+            copy_markers(model.lm, model.marks)
+        return model
 
     def run(self) -> LatentLM:
         position, config = self.position, self.config
@@ -246,12 +250,13 @@ class _Fit:
         return norm
 
     def _lr_factor(self) -> float:
-        schedule, position = self.config.schedule, self.position
+        schedule, position, curriculum = self.config.schedule, self.position, self.config.curriculum
+        factor = schedule.stage_factor(curriculum.stage(position.epoch))
         if schedule.span == "run":
-            return schedule.factor(position.step, self.num_steps)
-        first, length = self.config.curriculum.span(position.epoch)
+            return factor * schedule.factor(position.step, self.num_steps)
+        first, length = curriculum.span(position.epoch)
         done = (position.epoch - first) * self.steps_per_epoch + position.batch
-        return schedule.factor(done, length * self.steps_per_epoch)
+        return factor * schedule.factor(done, length * self.steps_per_epoch)
 
     def _log_step(self, epoch: int, window: _Window) -> None:
         loss = float(self.accelerator.reduce(window.loss, "sum")) / max(window.num_labels, 1)

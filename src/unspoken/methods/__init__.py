@@ -3,6 +3,7 @@
 method                     removed at stage s              stands in its place            stages
 ------------------------------------------------------------------------------------------------------
 CoT                        nothing                         -                              1
+OpenedCoT                  nothing; behind a <bot>         -                              1
 NoCoT                      every step                      -                              1
 ICoT                       the first tokens of the chain   -                              many
 Pause                      every step                      n pause tokens                 1
@@ -25,7 +26,7 @@ from unspoken.methods.staged import (
     StagedRemoval,
     WithoutThought,
 )
-from unspoken.methods.written import CoT, ICoT, NoCoT, Pause
+from unspoken.methods.written import CoT, ICoT, NoCoT, OpenedCoT, Pause
 
 __all__ = [
     "CoT",
@@ -36,6 +37,7 @@ __all__ = [
     "ICoT",
     "Method",
     "NoCoT",
+    "OpenedCoT",
     "Pause",
     "PauseAsThought",
     "ShuffledThoughts",

@@ -26,6 +26,23 @@ class CoT(Method):
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class OpenedCoT(Method):
+    """The whole chain, behind a <bot>: a start for Coconut, in none of the paper's tables.
+
+    In Coconut's own stage 0 no loss reaches the state at <bot>, which is the first thought of stage 1, so that thought
+    starts from nothing. Here <bot> learns to say "one step on", and a thought is that step from the beginning.
+    """
+
+    @property
+    def stages(self) -> int:
+        return 1
+
+    def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
+        return lay_out([*tokens.question, marks.bot], [*tokens.chain, *tokens.answer], thought=marks.thought)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class NoCoT(Method):
     """Question straight to answer: every step is removed."""
 

@@ -1,0 +1,396 @@
+"""Layouts are pinned as pictures: q question, 1 2 3 steps, a answer, T thought, P pause, < bot, > eot; . = no loss."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from unspoken.curriculum import Curriculum
+from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens, lay_out
+from unspoken.methods import (
+    Coconut,
+    CoconutWithoutCurriculum,
+    CoT,
+    DetachedThoughts,
+    ICoT,
+    Method,
+    NoCoT,
+    Pause,
+    PauseAsThought,
+    ShuffledThoughts,
+    WithoutThought,
+)
+
+MARKS = Marks(bot=30, eot=31, thought=32, pause=33)
+THREE = Tokens(question=[1, 1], steps=[[11, 11], [12], [13, 13]], answer=[2])
+ONE = Tokens(question=[1, 1], steps=[[11, 11]], answer=[2])
+NONE = Tokens(question=[1, 1], steps=[], answer=[2])
+NAME = {1: "q", 11: "1", 12: "2", 13: "3", 2: "a", 30: "<", 31: ">", 32: "T", 33: "P"}
+
+
+def drawn(layout: Layout) -> str:
+    assert layout.is_thought == [token == MARKS.thought for token in layout.input_ids]
+    labels = ("." if label == IGNORE_INDEX else NAME[label] for label in layout.labels)
+    return "".join(NAME[token] for token in layout.input_ids) + "|" + "".join(labels)
+
+
+def picture(method: Method, stage: int, tokens: Tokens = THREE, **kwargs: Any) -> str:
+    return drawn(method.layout(tokens, stage, MARKS, **kwargs))
+
+
+TWO = Coconut(thoughts_per_step=2, max_stage=2)
+ICOT = ICoT(tokens_per_stage=2, remove_all_beyond=3, smoothing=4.0)
+
+PICTURES = [
+    (CoT(), 0, "qq11233a|..11233a"),
+    (NoCoT(), 0, "qqa|..a"),
+    (Pause(pauses=3), 0, "qqPPPa|.....a"),
+    (Pause(pauses=0), 0, "qqa|..a"),
+    (ICOT, 0, "qq11233a|..11233a"),
+    (ICOT, 1, "qq233a|..233a"),
+    (ICOT, 2, "qqa|..a"),
+    (TWO, 0, "qq<>11233a|....11233a"),
+    (TWO, 1, "qq<TT>233a|......233a"),
+    (TWO, 2, "qq<TTTT>33a|........33a"),
+    (TWO, 3, "qq<TTTT>a|........a"),
+    (Coconut(thoughts_per_step=1, max_stage=3), 3, "qq<TTT>a|.......a"),
+    (Coconut(thoughts_per_step=0, max_stage=2), 2, "qq<>33a|....33a"),
+    (Coconut(max_stage=0), 0, "qq<>11233a|....11233a"),
+    (Coconut(max_stage=0), 1, "qq<>a|....a"),
+    (Coconut(max_stage=2, steps_kept=1), 0, "qq<>11|....11"),
+    (Coconut(max_stage=2, steps_kept=1), 1, "qq<T>2|.....2"),
+    (Coconut(max_stage=2, steps_kept=1), 2, "qq<TT>33a|......33a"),
+    (Coconut(max_stage=2, steps_kept=1), 3, "qq<TT>a|......a"),
+    (Coconut(max_stage=2, steps_kept=2), 0, "qq<>112|....112"),
+    (Coconut(max_stage=2, steps_kept=2), 1, "qq<T>233a|.....233a"),
+    (CoconutWithoutCurriculum(max_stage=2, thoughts_per_step=2), 0, "qq<TTTT>a|........a"),
+    (WithoutThought(max_stage=2), 0, "qq11233a|..11233a"),
+    (WithoutThought(max_stage=2), 1, "qq233a|..233a"),
+    (WithoutThought(max_stage=2), 2, "qq33a|..33a"),
+    (WithoutThought(max_stage=2), 3, "qqa|..a"),
+    (WithoutThought(max_stage=2, steps_kept=1), 1, "qq2|..2"),
+    (PauseAsThought(max_stage=2), 0, "qq<>11233a|....11233a"),
+    (PauseAsThought(max_stage=2, thoughts_per_step=2), 1, "qq<PP>233a|......233a"),
+    (PauseAsThought(max_stage=2), 3, "qq<PP>a|......a"),
+    (ShuffledThoughts(max_stage=2), 1, "qq<T>233a|.....233a"),
+    (ShuffledThoughts(max_stage=2), 3, "qq<TT>a|......a"),
+    (DetachedThoughts(max_stage=2, thoughts_per_step=2), 2, "qq<TTTT>33a|........33a"),
+    (DetachedThoughts(max_stage=2), 3, "qq<TT>a|......a"),
+]
+
+
+@pytest.mark.parametrize(("method", "stage", "want"), PICTURES)
+def test_three_steps(method: Method, stage: int, want: str) -> None:
+    """Guards the paper's tables: one token removed too many or one thought too few trains another method, silently."""
+    assert picture(method, stage) == want
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "want"),
+    [
+        (TWO, 0, "qq<>11a|....11a"),
+        (TWO, 1, "qq<TT>a|......a"),
+        # A chain shorter than the stage still gets the stage's thoughts, as in the published code.
+        (TWO, 2, "qq<TTTT>a|........a"),
+        (TWO, 3, "qq<TTTT>a|........a"),
+        (Coconut(max_stage=2, pad_thoughts="steps"), 2, "qq<TT>a|......a"),
+        (Coconut(max_stage=2, pad_thoughts="steps"), 3, "qq<T>a|.....a"),
+        (Coconut(max_stage=2, thoughts_per_step=2, pad_thoughts="steps"), 3, "qq<TT>a|......a"),
+        (CoconutWithoutCurriculum(max_stage=2), 0, "qq<TT>a|......a"),
+        (CoconutWithoutCurriculum(max_stage=2, pad_thoughts="steps"), 0, "qq<T>a|.....a"),
+        (PauseAsThought(max_stage=2, pad_thoughts="steps"), 3, "qq<P>a|.....a"),
+        (WithoutThought(max_stage=2), 2, "qqa|..a"),
+        (Coconut(max_stage=2, steps_kept=1), 0, "qq<>11a|....11a"),
+        (ICOT, 1, "qqa|..a"),
+        (ICOT, 2, "qqa|..a"),
+    ],
+)
+def test_a_chain_shorter_than_the_stage(method: Method, stage: int, want: str) -> None:
+    """Guards short chains: an index error, a dropped answer, or a thought count that tells the chain's length."""
+    assert picture(method, stage, ONE) == want
+
+
+def test_padding_to_steps_is_capped_by_the_last_stage() -> None:
+    """Guards long chains: three steps where training stops at two must not get a third, never trained, thought."""
+    assert picture(Coconut(max_stage=2, pad_thoughts="steps"), 3, THREE) == "qq<TT>a|......a"
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "want"),
+    [
+        (CoT(), 0, "qqa|..a"),
+        (NoCoT(), 0, "qqa|..a"),
+        (ICOT, 1, "qqa|..a"),
+        (TWO, 0, "qq<>a|....a"),
+        (TWO, 2, "qq<TTTT>a|........a"),
+        (Coconut(max_stage=2, pad_thoughts="steps"), 3, "qq<>a|....a"),
+        (Coconut(max_stage=2, steps_kept=1), 0, "qq<>a|....a"),
+        (WithoutThought(max_stage=2), 1, "qqa|..a"),
+    ],
+)
+def test_no_steps_at_all(method: Method, stage: int, want: str) -> None:
+    """Guards examples without a chain: the answer is always a target."""
+    assert picture(method, stage, NONE) == want
+
+
+@pytest.mark.parametrize(
+    ("method", "want"),
+    [
+        (CoT(), 1),
+        (NoCoT(), 1),
+        (Pause(), 1),
+        (ICoT(), 6),  # 0, 8, 16, 24, 32 tokens, then the whole chain
+        (ICoT(tokens_per_stage=1, remove_all_beyond=39), 41),
+        (ICoT(tokens_per_stage=8, remove_all_beyond=40), 7),
+        (Coconut(max_stage=6), 8),
+        (Coconut(max_stage=0), 2),
+        (CoconutWithoutCurriculum(max_stage=6), 1),
+        (WithoutThought(max_stage=3), 5),
+        (PauseAsThought(max_stage=3), 5),
+        (ShuffledThoughts(max_stage=3), 5),
+        (DetachedThoughts(max_stage=3), 5),
+    ],
+)
+def test_number_of_stages(method: Method, want: int) -> None:
+    """Guards the curriculum's length; one stage too few never removes the last text."""
+    assert method.stages == want
+
+
+@pytest.mark.parametrize("settings", [(8, 39), (8, 40), (3, 7), (1, 1)])
+def test_icot_removes_everything_in_its_last_stage_and_not_before(settings: tuple[int, int]) -> None:
+    """Guards the two places that know `remove_all_beyond` against drifting apart."""
+    per_stage, beyond = settings
+    method = ICoT(tokens_per_stage=per_stage, remove_all_beyond=beyond)
+    long = Tokens(question=[1], steps=[[11] * 100], answer=[2])
+    left = [len(method.layout(long, stage, MARKS)) - 2 for stage in range(method.stages)]
+    assert left == [*(100 - per_stage * stage for stage in range(method.stages - 1)), 0]
+
+
+def test_icot_smoothing_removes_more_with_the_stated_probability() -> None:
+    """Guards the sampling formula: o more tokens with probability proportional to exp(-lambda * o), and none at lambda 0."""
+    long = Tokens(question=[1], steps=[[11] * 50], answer=[2])
+    method, rng = ICoT(tokens_per_stage=8, smoothing=1.0), random.Random(0)
+    more = Counter(50 - 8 - (len(method.layout(long, 1, MARKS, rng)) - 2) for _ in range(4000))
+    assert min(more) == 0
+    for o in range(3):
+        expected = (1 - 2.718281828459045**-1) * 2.718281828459045**-o
+        assert more[o] / 4000 == pytest.approx(expected, abs=0.025)
+    unsmoothed = ICoT(tokens_per_stage=8, smoothing=0.0)
+    assert {len(unsmoothed.layout(long, 1, MARKS, rng)) for _ in range(200)} == {50 - 8 + 2}
+
+
+def test_icot_is_not_random_in_evaluation() -> None:
+    """Guards evaluation: without a generator the same layout every time, with nothing removed beyond the stage's tokens."""
+    method = ICoT(tokens_per_stage=2, smoothing=0.01)
+    assert {picture(method, 1) for _ in range(50)} == {"qq233a|..233a"}
+
+
+def test_icot_smoothing_beyond_the_chain_keeps_the_answer() -> None:
+    """Guards the offset's tail: an offset longer than the chain must not eat into the answer."""
+    method = ICoT(tokens_per_stage=1, remove_all_beyond=100, smoothing=0.01)
+    seen = {picture(method, 0, rng=random.Random(seed)) for seed in range(50)}
+    assert "qqa|..a" in seen
+    assert all(layout.endswith("a") for layout in seen)
+
+
+@pytest.mark.parametrize("method", [Coconut, CoconutWithoutCurriculum, ShuffledThoughts, DetachedThoughts])
+def test_prompt_with_a_forced_number_of_thoughts(method: type) -> None:
+    """Guards evaluation at other counts than trained: exactly so many thoughts, whatever the stage, and nothing after."""
+    made = method(max_stage=2)
+    for count in range(5):
+        assert drawn(made.prompt(THREE, MARKS, thoughts=count)) == f"qq<{'T' * count}>|" + "." * (4 + count)
+
+
+def test_prompt_with_a_forced_number_of_pauses() -> None:
+    """Guards "pause as thought": its forced count is of pauses, not of thoughts it was never trained with."""
+    assert drawn(PauseAsThought(max_stage=2).prompt(THREE, MARKS, thoughts=3)) == "qq<PPP>|......."
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "want"),
+    [
+        (CoT(), None, "qq|.."),
+        (NoCoT(), None, "qq|.."),
+        (Pause(pauses=2), None, "qqPP|...."),
+        (ICOT, None, "qq|.."),
+        (TWO, 0, "qq<>|...."),
+        (TWO, 1, "qq<TT>|......"),
+        (TWO, 3, "qq<TTTT>|........"),
+        (TWO, None, "qq<TTTT>|........"),
+        (CoconutWithoutCurriculum(max_stage=2), None, "qq<TT>|......"),
+        (WithoutThought(max_stage=2), None, "qq|.."),
+        (PauseAsThought(max_stage=2), None, "qq<PP>|......"),
+    ],
+)
+def test_prompt_is_the_training_layout_up_to_its_first_target(method: Method, stage: int | None, want: str) -> None:
+    """Guards against test and training layouts drifting apart."""
+    assert drawn(method.prompt(THREE, MARKS, stage=stage)) == want
+
+
+@pytest.mark.parametrize("method", [CoT(), NoCoT(), ICoT(), Pause(), WithoutThought()])
+def test_methods_without_thoughts_refuse_a_number_of_thoughts(method: Method) -> None:
+    """Guards `--thoughts` against being ignored in silence."""
+    with pytest.raises(ValueError, match=rf"{type(method).__name__} has no continuous thoughts, got thoughts=2"):
+        method.prompt(THREE, MARKS, thoughts=2)
+    assert method.trained_thoughts is None
+
+
+def test_a_negative_number_of_thoughts_is_refused() -> None:
+    """Guards `[thought] * -1`, which is an empty list and would pass as zero thoughts."""
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        TWO.prompt(THREE, MARKS, thoughts=-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Coconut(max_stage=-1), "max_stage must be at least 0, got -1"),
+        (lambda: WithoutThought(max_stage=-1), "max_stage must be at least 0, got -1"),
+        (lambda: Coconut(steps_kept=0), "steps_kept must be at least 1 or None, got 0"),
+        (lambda: PauseAsThought(thoughts_per_step=-1), "thoughts_per_step must be at least 0, got -1"),
+        (lambda: ShuffledThoughts(pad_thoughts="steps"), "ShuffledThoughts needs pad_thoughts"),
+    ],
+)
+def test_settings_out_of_range(make: Any, message: str) -> None:
+    """Guards settings that would otherwise lay out nonsense without complaint."""
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.xfail(strict=True, reason="methods/written.py: ICoT and Pause do not check their settings")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ICoT(tokens_per_stage=0).stages,
+        lambda: ICoT(tokens_per_stage=-8),
+        lambda: ICoT(remove_all_beyond=-1),
+        lambda: ICoT(smoothing=-1.0),
+        lambda: Pause(pauses=-1),
+    ],
+)
+def test_settings_of_written_methods_out_of_range(make: Any) -> None:
+    """Guards `ICoT(tokens_per_stage=0)`, a ZeroDivisionError, and negative counts that pass as zero."""
+    with pytest.raises(ValueError, match=r"must be"):
+        make()
+
+
+def test_counts_of_trained_thoughts_and_rows() -> None:
+    """Guards what warnings and the shuffled control's smallest batch are computed from."""
+    assert TWO.trained_thoughts == 4
+    assert CoconutWithoutCurriculum(max_stage=6).trained_thoughts == 6
+    assert TWO.min_rows == 1
+    assert ShuffledThoughts(thoughts_per_step=2, max_stage=3).min_rows == 7
+
+
+def test_lay_out_marks_thoughts_only_in_what_is_given() -> None:
+    """Guards targets: a thought among them would be fed a state the layout never announced."""
+    layout = lay_out([1, 32, 31], [11, 32, 2], thought=32)
+    assert layout.is_thought == [False, True, False, False, False, False]
+    assert layout.labels == [IGNORE_INDEX] * 3 + [11, 32, 2]
+    assert layout.num_thoughts == 1
+    assert len(layout) == 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (([1, 2], [-100], [False, False]), "one entry a position, got 2, 1 and 2"),
+        (([1, 2], [-100, -100], [False]), "one entry a position, got 2, 2 and 1"),
+        (([], [], []), "at least one token; is the question empty"),
+        (([1, 2], [1, 2], [False, False]), "first token of a layout cannot be a target"),
+        (([1, 2], [-100, 2], [True, False]), "thought needs at least one token before it"),
+    ],
+)
+def test_impossible_layouts(fields: tuple[list[int], list[int], list[bool]], message: str) -> None:
+    """Guards the model against layouts it would run into garbage: a state, or a prediction, from nothing."""
+    input_ids, labels, is_thought = fields
+    with pytest.raises(ValueError, match=message):
+        Layout(input_ids=input_ids, labels=labels, is_thought=is_thought)
+
+
+def test_an_empty_question_is_refused_by_name() -> None:
+    """Guards No-CoT on an example without a question: its first target would follow nothing."""
+    with pytest.raises(ValueError, match="is the question empty"):
+        NoCoT().layout(Tokens(question=[], steps=[], answer=[2]), 0, MARKS)
+
+
+def test_prompt_of_a_layout_without_targets_is_the_whole_layout() -> None:
+    """Guards `next(...)` without a default: forced prompts have no label to stop at."""
+    layout = Layout(input_ids=[1, 2], labels=[IGNORE_INDEX] * 2, is_thought=[False, True])
+    assert layout.prompt == layout
+
+
+# Curriculum
+
+
+SHORT = Curriculum(stage_epochs=(2, 0, 1, 3))
+
+
+def test_stage_of_every_epoch() -> None:
+    """Guards off-by-one at stage borders and stages of no epochs; beyond the end the last stage goes on."""
+    assert [SHORT.stage(epoch) for epoch in range(8)] == [0, 0, 2, 3, 3, 3, 3, 3]
+    assert SHORT.epochs == 6
+
+
+def test_span_of_every_epoch() -> None:
+    """Guards schedules that restart with a stage: they need its first epoch and its length."""
+    assert [SHORT.span(epoch) for epoch in range(6)] == [(0, 2), (0, 2), (2, 1), (3, 3), (3, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(("when", "want"), [("epoch", ".xxxxx"), ("stage", "..xx.."), ("never", "......")])
+def test_when_the_optimizer_starts_afresh(when: Any, want: str) -> None:
+    """Guards the paper's reset at each stage against the published code's reset at each epoch."""
+    curriculum = Curriculum(stage_epochs=(2, 0, 1, 3), reset_optimizer=when)
+    assert "".join("x" if curriculum.starts_afresh(epoch) else "." for epoch in range(6)) == want
+
+
+def test_mixing_gives_every_stage_its_share() -> None:
+    """Guards mixing: probability 0.4 over 4 stages leaves 0.7 of the rows at the epoch's stage and 0.1 at each other."""
+    curriculum = Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.4)
+    rng = random.Random(0)
+    drawn_stages = Counter(curriculum.draw_stage(2, rng) for _ in range(4000))
+    for stage, share in {0: 0.1, 1: 0.1, 2: 0.7, 3: 0.1}.items():
+        assert drawn_stages[stage] / 4000 == pytest.approx(share, abs=0.025)
+
+
+@pytest.mark.parametrize(("mix", "want"), [(0.0, {1}), (1.0, {0, 1, 2})])
+def test_mixing_at_its_limits(mix: float, want: set[int]) -> None:
+    """Guards `<` against `<=`: without mixing never another stage."""
+    curriculum = Curriculum(stage_epochs=(1, 1, 1), mix=mix)
+    assert {curriculum.draw_stage(1, random.Random(seed)) for seed in range(200)} == want
+
+
+def test_what_follows_the_stage_draw_does_not_depend_on_mix() -> None:
+    """Guards comparisons between runs: turning mixing on must not redraw everything else of an example."""
+    after = []
+    for mix in (0.0, 0.5, 1.0):
+        rng = random.Random(7)
+        Curriculum(stage_epochs=(1, 1, 1), mix=mix).draw_stage(0, rng)
+        after.append(rng.random())
+    assert len(set(after)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stage_epochs": ()}, "stage_epochs must be lengths"),
+        ({"stage_epochs": (0, 0)}, "stage_epochs must be lengths"),
+        ({"stage_epochs": (3, -1)}, "stage_epochs must be lengths"),
+        ({"mix": -0.1}, "mix is a probability"),
+        ({"mix": 1.1}, "mix is a probability"),
+    ],
+)
+def test_impossible_curricula(fields: dict[str, Any], message: str) -> None:
+    """Guards runs that would train nothing, or mix with a probability that is none."""
+    with pytest.raises(ValueError, match=message):
+        Curriculum(**fields)
+
+
+def test_a_curriculum_must_fit_its_method() -> None:
+    """Guards a method whose last stage is never reached because the curriculum is too short."""
+    Curriculum(stage_epochs=(1, 1, 1, 1)).check(TWO.stages)
+    with pytest.raises(ValueError, match=r"has 3 stages .* but the method has 4.*--curriculum.stage-epochs 5 5 5 5"):
+        Curriculum(stage_epochs=(1, 1, 1)).check(TWO.stages)
