@@ -111,7 +111,8 @@ def test_gradients_equal_recomputed(family: str, some: list[Layout]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "within"), [pytest.param("gpt2", 1e-9, marks=pytest.mark.xfail(strict=True, reason=LOSS_IN_FLOAT32)), ("llama", 1e-6)]
+    ("family", "within"),
+    [pytest.param("gpt2", 1e-9, marks=pytest.mark.xfail(strict=True, reason=LOSS_IN_FLOAT32)), ("llama", 1e-6)],
 )
 def test_gradients_of_the_loss_equal_recomputed(family: str, within: float) -> None:
     """Guards what training follows: loss on labelled rows only, through thoughts, gaps and padding."""
@@ -149,7 +150,14 @@ def padded(batch: Batch, left: int, right: int, *, token: int) -> dict[str, Tens
 
 @pytest.mark.parametrize(
     ("family", "attention"),
-    [("gpt2", "sdpa"), ("gpt2", "eager"), ("llama", "sdpa"), ("llama", "eager"), ("gemma3", "sdpa"), ("gemma2", "eager")],
+    [
+        ("gpt2", "sdpa"),
+        ("gpt2", "eager"),
+        ("llama", "sdpa"),
+        ("llama", "eager"),
+        ("gemma3", "sdpa"),
+        ("gemma2", "eager"),
+    ],
 )
 @given(left=st.integers(0, 5), right=st.integers(0, 5), token=st.integers(0, VOCABULARY - 1))
 @few
@@ -203,7 +211,11 @@ def test_a_thought_is_not_its_placeholder() -> None:
     model = shared("llama")
     one = row("qqTTqa")
     other = dataclasses.replace(
-        one, input_ids=[t if not is_thought else (t + 1) % VOCABULARY for t, is_thought in zip(one.input_ids, one.is_thought, strict=True)]
+        one,
+        input_ids=[
+            t if not is_thought else (t + 1) % VOCABULARY
+            for t, is_thought in zip(one.input_ids, one.is_thought, strict=True)
+        ],
     )
     assert one.input_ids != other.input_ids
     with torch.no_grad():
@@ -248,14 +260,17 @@ def test_no_logits_are_computed_for_rows_without_a_label() -> None:
 
 def test_a_batch_without_labels_has_a_loss_of_zero() -> None:
     """Guards 0 / 0 in a micro-batch that happens to hold no target."""
-    out = forward(shared("gpt2"), rows("qqTq", "qq"))
+    with torch.no_grad():
+        out = forward(shared("gpt2"), rows("qqTq", "qq"))
     assert float(out.loss) == float(out.loss_sum) == 0.0
 
 
 # Pauses
 
 
-@pytest.mark.parametrize(("family", "attention"), [("gpt2", "sdpa"), ("gpt2", "eager"), ("llama", "sdpa"), ("gemma3", "sdpa")])
+@pytest.mark.parametrize(
+    ("family", "attention"), [("gpt2", "sdpa"), ("gpt2", "eager"), ("llama", "sdpa"), ("gemma3", "sdpa")]
+)
 def test_pauses_in_one_pass_and_in_several_are_the_same_function(family: str, attention: str) -> None:
     """The proof cited in docs/faithfulness.md: "pause as thought" needs no passes of its own.
 
@@ -267,7 +282,9 @@ def test_pauses_in_one_pass_and_in_several_are_the_same_function(family: str, at
     one_pass = [
         dataclasses.replace(
             one,
-            input_ids=[pause if thought else token for token, thought in zip(one.input_ids, one.is_thought, strict=True)],
+            input_ids=[
+                pause if thought else token for token, thought in zip(one.input_ids, one.is_thought, strict=True)
+            ],
             is_thought=[False] * len(one),
         )
         for one in rows("qqqTTTqaa", "qqTTTqa")
@@ -388,15 +405,17 @@ def constants(out: LatentOutput, batch: Batch) -> Iterator[Tensor]:
 def test_methods_loss_is_the_sum() -> None:
     """Guards the loop's division by the global label count: a mean here would be divided twice."""
     model, batch = shared("gpt2"), collate(rows(*RAGGED), pad_id=PAD)
-    out = model(**batch.tensors())
-    assert float(Coconut().loss(model, batch)) == float(out.loss_sum)
-    assert float(out.loss_sum) == pytest.approx(float(out.loss) * batch.num_labels)
+    with torch.no_grad():
+        out = model(**batch.tensors())
+        loss = Coconut().loss(model, batch)
+    assert float(loss) == float(out.loss_sum) == pytest.approx(float(out.loss) * batch.num_labels)
     assert batch.num_labels > 1
 
 
 # Errors
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_:FutureWarning")  # renamed in later transformers 5
 def test_gradient_checkpointing_is_refused_in_training() -> None:
     """Guards against Hugging Face's checkpointing, which drops the cache with a warning and gives another loss."""
     model = LatentLM(build("llama"))
@@ -405,10 +424,11 @@ def test_gradient_checkpointing_is_refused_in_training() -> None:
     with torch.no_grad():
         want = forward(model.eval(), some).loss
     model.train()
-    with pytest.raises(ValueError, match="gradient checkpointing.*gradient_checkpointing_disable"):
+    with pytest.raises(ValueError, match="gradient checkpointing drops the cache"):
         forward(model, some)
     model.lm.gradient_checkpointing_disable()
-    assert float(forward(model, some).loss) == float(want)
+    with torch.no_grad():
+        assert float(forward(model, some).loss) == float(want)
 
 
 @pytest.mark.xfail(strict=True, reason="model.py, LatentLM.__init__: its mode is train whatever the base model's is")

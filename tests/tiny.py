@@ -56,12 +56,21 @@ _SIZES: dict[str, Any] = {
     "intermediate_size": 48,
     "max_position_embeddings": POSITIONS,
     "initializer_range": 0.25,
+    # Tied random models write their last token again and again, which is no test of decoding.
+    "tie_word_embeddings": False,
     **_NO_SPECIALS,
 }
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "gpt2": lambda: GPT2Config(
-        vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=32, n_layer=2, n_head=4, initializer_range=0.25, **_NO_SPECIALS
+        vocab_size=VOCABULARY,
+        n_positions=POSITIONS,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        initializer_range=0.25,
+        tie_word_embeddings=False,
+        **_NO_SPECIALS,
     ),
     "llama": lambda: LlamaConfig(**_SIZES),
     "qwen3": lambda: Qwen3Config(**_SIZES, head_dim=8),
@@ -97,7 +106,9 @@ FAMILIES = [
 ]
 
 
-def build(family: str, attention: str = "sdpa", *, dtype: torch.dtype = torch.float64, **changes: Any) -> PreTrainedModel:
+def build(
+    family: str, attention: str = "sdpa", *, dtype: torch.dtype = torch.float64, **changes: Any
+) -> PreTrainedModel:
     """A new random model in evaluation mode."""
     config = CONFIGS[family]()
     config.update(changes)
@@ -108,7 +119,7 @@ def build(family: str, attention: str = "sdpa", *, dtype: torch.dtype = torch.fl
         with torch.no_grad():
             for parameter in lm.parameters():
                 if parameter.dim() == 1:
-                    parameter.add_(0.2 * torch.randn_like(parameter))
+                    parameter.add_(0.1 * torch.randn_like(parameter))
     return lm.eval()
 
 

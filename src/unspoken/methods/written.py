@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import final
 
-from unspoken.layout import Layout, Marks, Tokens, lay_out
+from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens, lay_out
 from unspoken.methods.base import Method
 
 
@@ -27,18 +27,30 @@ class CoT(Method):
 @final
 @dataclass(frozen=True, kw_only=True)
 class OpenedCoT(Method):
-    """The whole chain, behind a <bot>: a start for Coconut, in none of the paper's tables.
+    """The whole chain behind a <bot>, and in training more of them between steps: a start for Coconut.
 
-    In Coconut's own stage 0 no loss reaches the state at <bot>, which is the first thought of stage 1, so that thought
-    starts from nothing. Here <bot> learns to say "one step on", and a thought is that step from the beginning.
+    In none of the paper's tables. In Coconut's own stage 0 no loss reaches the state at <bot>, which is the first
+    thought of stage 1, so that thought starts from nothing. Here <bot> learns to say "one step on from what stands
+    before me", and a thought is such a step from the beginning.
     """
+
+    between: float = 0.5
+    """Probability of a further <bot> before each later step, in training."""
 
     @property
     def stages(self) -> int:
         return 1
 
     def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
-        return lay_out([*tokens.question, marks.bot], [*tokens.chain, *tokens.answer], thought=marks.thought)
+        input_ids = [*tokens.question, marks.bot]
+        labels = [IGNORE_INDEX] * len(input_ids)
+        for i, part in enumerate([*tokens.steps, tokens.answer]):
+            if i and rng is not None and rng.random() < self.between:
+                input_ids.append(marks.bot)
+                labels.append(IGNORE_INDEX)
+            input_ids += part
+            labels += part
+        return Layout(input_ids=input_ids, labels=labels, is_thought=[False] * len(input_ids))
 
 
 @final

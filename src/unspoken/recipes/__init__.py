@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unspoken.config import RunConfig, nearest
-from unspoken.recipes import demo, prosqa
+from unspoken.recipes import demo, planning, prosqa
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {**demo.RECIPES, **prosqa.RECIPES}
+RECIPES: dict[str, Callable[[], RunConfig]] = {**demo.RECIPES, **planning.RECIPES, **prosqa.RECIPES}
 """All recipes by name."""
 
 

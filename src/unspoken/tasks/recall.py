@@ -19,7 +19,7 @@ from unspoken.tasks.base import Example, Generated, Split, Task, Written
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recall(Task):
-    """The facts of another task's problems (`a b ; c d ; ...`), to be told again in another order."""
+    """The facts of another task's problems (`a b ; c d ; ...`), to be told again in another order, a word a step."""
 
     version: ClassVar[str] = "1"
 
@@ -63,5 +63,5 @@ class Recall(Task):
 
     def _retell(self, inner: Example, rng: random.Random) -> Example:
         facts = self._facts(inner)
-        again = rng.sample(facts, len(facts))
+        again = " ".join(rng.sample(facts, len(facts))).split()
         return Example(question=" ".join(facts), steps=tuple(again[:-1]), answer=again[-1], meta={"of": inner})
