@@ -1,6 +1,6 @@
 """The slow, obviously right version: one row, no cache, the whole prefix again for every thought and every token.
 
-Everything goes through the stock model's own forward, fed by `inputs_embeds`; nothing of `unspoken` but `Layout` is used.
+Everything goes through the stock model's own forward, fed by `inputs_embeds`; of `unspoken` only `Layout` is used.
 """
 
 from __future__ import annotations

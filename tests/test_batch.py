@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import PAD, layouts, rows
 
+from tiny import PAD, layouts, rows
 from unspoken.batch import collate
 from unspoken.layout import IGNORE_INDEX, Layout
 

@@ -184,7 +184,9 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", [pytest.param(w, marks=pytest.mark.xfail(strict=True, reason=BROKEN[w][3])) for w in BROKEN])
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=pytest.mark.xfail(strict=True, reason=BROKEN[w][3])) for w in BROKEN]
+)
 def test_what_breaks_inside_a_library_is_refused_as_well(what: str, here: Path, capsys: Capture) -> None:
     """Guards against tracebacks where a library, not our own check, notices the mistake."""
     command, prepare, words, _ = BROKEN[what]
@@ -192,7 +194,9 @@ def test_what_breaks_inside_a_library_is_refused_as_well(what: str, here: Path, 
     assert words in refused(command, capsys)
 
 
-@pytest.mark.parametrize("command", ["eval coconut --name new", "table coconut", "show coconut", "train --resume coconut"])
+@pytest.mark.parametrize(
+    "command", ["eval coconut --name new", "table coconut", "show coconut", "train --resume coconut"]
+)
 def test_a_malformed_config_is_named(command: str, here: Path, capsys: Capture) -> None:
     """Guards every command that reads a run folder: the message names the file and the field."""
     path = here / "coconut" / "config.json"
@@ -424,7 +428,11 @@ finally:
 def in_a_process(arguments: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], float]:
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", SPY, *arguments.split()], cwd=folder, capture_output=True, text=True, env=os.environ.copy()
+        [sys.executable, "-c", SPY, *arguments.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ.copy(),
     )
     return done, time.perf_counter() - started
 

@@ -171,7 +171,9 @@ def test_an_example_longer_than_the_model_is_refused_by_number() -> None:
     config = tiny(task=Fixed(), method=CoT(), curriculum=Curriculum(stage_epochs=(1,)))
     longest = len(training_data(config).layouts(0, [17])[0])
     assert training_data(config, positions=longest).layouts(0, [17])
-    with pytest.raises(ValueError, match=f"training example 17 takes {longest} positions, but the model has {longest - 1}"):
+    with pytest.raises(
+        ValueError, match=f"training example 17 takes {longest} positions, but the model has {longest - 1}"
+    ):
         training_data(config, positions=longest - 1).layouts(0, [17])
 
 

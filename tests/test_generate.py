@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+
 from reference import reference, reference_generate
 from tiny import (
     FAMILIES,
@@ -25,8 +27,6 @@ from tiny import (
     shared,
     tokenizer_of,
 )
-from torch import Tensor
-
 from unspoken.batch import collate
 from unspoken.generate import Sampling
 from unspoken.layout import Layout
@@ -37,8 +37,8 @@ PROMPTS = ("qqqqTTTqq", "qqTq", "qqqqqqq", "qTqTqTqqqqq", "q")
 
 
 def generate(model: LatentLM, some: Sequence[Layout], *, max_new_tokens: int = 8, **kwargs: Any) -> Tensor:
-    arguments = prompt_arguments(collate(some, pad_id=PAD))
-    return model.generate(**arguments, max_new_tokens=max_new_tokens, **{"eos_token_id": [], **kwargs})
+    arguments: dict[str, Any] = {"eos_token_id": [], **prompt_arguments(collate(some, pad_id=PAD)), **kwargs}
+    return model.generate(max_new_tokens=max_new_tokens, **arguments)
 
 
 def expected(
@@ -55,8 +55,8 @@ def filled(written: Sequence[Sequence[int]], pad: int) -> list[list[int]]:
 
 WINDOW_COUNTS_COLUMNS = pytest.mark.xfail(
     strict=True,
-    reason="model.py, generate: sliding windows count columns, so padding right of a prompt takes the place of its last "
-    "tokens when decoding goes on",
+    reason="model.py, generate: sliding windows count columns, so padding right of a prompt takes the place of its "
+    "last tokens when decoding goes on",
 )
 
 

@@ -18,6 +18,7 @@ from unspoken.methods import (
     ICoT,
     Method,
     NoCoT,
+    OpenedCoT,
     Pause,
     PauseAsThought,
     ShuffledThoughts,
@@ -46,6 +47,7 @@ ICOT = ICoT(tokens_per_stage=2, remove_all_beyond=3, smoothing=4.0)
 
 PICTURES = [
     (CoT(), 0, "qq11233a|..11233a"),
+    (OpenedCoT(), 0, "qq<11233a|...11233a"),
     (NoCoT(), 0, "qqa|..a"),
     (Pause(pauses=3), 0, "qqPPPa|.....a"),
     (Pause(pauses=0), 0, "qqa|..a"),
@@ -122,6 +124,7 @@ def test_padding_to_steps_is_capped_by_the_last_stage() -> None:
     ("method", "stage", "want"),
     [
         (CoT(), 0, "qqa|..a"),
+        (OpenedCoT(), 0, "qq<a|...a"),
         (NoCoT(), 0, "qqa|..a"),
         (ICOT, 1, "qqa|..a"),
         (TWO, 0, "qq<>a|....a"),
@@ -140,6 +143,7 @@ def test_no_steps_at_all(method: Method, stage: int, want: str) -> None:
     ("method", "want"),
     [
         (CoT(), 1),
+        (OpenedCoT(), 1),
         (NoCoT(), 1),
         (Pause(), 1),
         (ICoT(), 6),  # 0, 8, 16, 24, 32 tokens, then the whole chain
@@ -170,7 +174,7 @@ def test_icot_removes_everything_in_its_last_stage_and_not_before(settings: tupl
 
 
 def test_icot_smoothing_removes_more_with_the_stated_probability() -> None:
-    """Guards the sampling formula: o more tokens with probability proportional to exp(-lambda * o), and none at lambda 0."""
+    """Guards the sampling formula: o more tokens with a probability in proportion to exp(-lambda * o)."""
     long = Tokens(question=[1], steps=[[11] * 50], answer=[2])
     method, rng = ICoT(tokens_per_stage=8, smoothing=1.0), random.Random(0)
     more = Counter(50 - 8 - (len(method.layout(long, 1, MARKS, rng)) - 2) for _ in range(4000))
@@ -183,9 +187,20 @@ def test_icot_smoothing_removes_more_with_the_stated_probability() -> None:
 
 
 def test_icot_is_not_random_in_evaluation() -> None:
-    """Guards evaluation: without a generator the same layout every time, with nothing removed beyond the stage's tokens."""
+    """Guards evaluation: without a generator the same layout every time, and only the stage's tokens removed."""
     method = ICoT(tokens_per_stage=2, smoothing=0.01)
     assert {picture(method, 1) for _ in range(50)} == {"qq233a|..233a"}
+
+
+def test_opened_chains_in_training() -> None:
+    """Guards further <bot>s: before later steps only, with their probability, no targets, none in evaluation."""
+    tokens = Tokens(question=[1, 1], steps=[[11], [12]], answer=[2])
+    want = {"qq<12a|...12a", "qq<1<2a|...1.2a", "qq<12<a|...12.a", "qq<1<2<a|...1.2.a"}
+    rng = random.Random(0)
+    seen = Counter(picture(OpenedCoT(between=0.25), 0, tokens, rng=rng) for _ in range(2000))
+    assert seen.keys() == want
+    assert seen["qq<12a|...12a"] / 2000 == pytest.approx(0.75**2, abs=0.04)
+    assert {picture(OpenedCoT(between=1.0), 0, tokens) for _ in range(20)} == {"qq<12a|...12a"}
 
 
 def test_icot_smoothing_beyond_the_chain_keeps_the_answer() -> None:
@@ -198,7 +213,7 @@ def test_icot_smoothing_beyond_the_chain_keeps_the_answer() -> None:
 
 @pytest.mark.parametrize("method", [Coconut, CoconutWithoutCurriculum, ShuffledThoughts, DetachedThoughts])
 def test_prompt_with_a_forced_number_of_thoughts(method: type) -> None:
-    """Guards evaluation at other counts than trained: exactly so many thoughts, whatever the stage, and nothing after."""
+    """Guards evaluation at other counts than trained: exactly so many thoughts, and nothing after them."""
     made = method(max_stage=2)
     for count in range(5):
         assert drawn(made.prompt(THREE, MARKS, thoughts=count)) == f"qq<{'T' * count}>|" + "." * (4 + count)
@@ -213,6 +228,7 @@ def test_prompt_with_a_forced_number_of_pauses() -> None:
     ("method", "stage", "want"),
     [
         (CoT(), None, "qq|.."),
+        (OpenedCoT(), None, "qq<|..."),
         (NoCoT(), None, "qq|.."),
         (Pause(pauses=2), None, "qqPP|...."),
         (ICOT, None, "qq|.."),
@@ -230,7 +246,7 @@ def test_prompt_is_the_training_layout_up_to_its_first_target(method: Method, st
     assert drawn(method.prompt(THREE, MARKS, stage=stage)) == want
 
 
-@pytest.mark.parametrize("method", [CoT(), NoCoT(), ICoT(), Pause(), WithoutThought()])
+@pytest.mark.parametrize("method", [CoT(), OpenedCoT(), NoCoT(), ICoT(), Pause(), WithoutThought()])
 def test_methods_without_thoughts_refuse_a_number_of_thoughts(method: Method) -> None:
     """Guards `--thoughts` against being ignored in silence."""
     with pytest.raises(ValueError, match=rf"{type(method).__name__} has no continuous thoughts, got thoughts=2"):
@@ -347,13 +363,18 @@ def test_when_the_optimizer_starts_afresh(when: Any, want: str) -> None:
     assert "".join("x" if curriculum.starts_afresh(epoch) else "." for epoch in range(6)) == want
 
 
-def test_mixing_gives_every_stage_its_share() -> None:
-    """Guards mixing: probability 0.4 over 4 stages leaves 0.7 of the rows at the epoch's stage and 0.1 at each other."""
-    curriculum = Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.4)
+@pytest.mark.parametrize(
+    ("over", "shares"),
+    [("all", {0: 0.1, 1: 0.1, 2: 0.7, 3: 0.1}), ("past", {0: 0.4 / 3, 1: 0.4 / 3, 2: 0.6 + 0.4 / 3})],
+)
+def test_mixing_gives_every_stage_its_share(over: Any, shares: dict[int, float]) -> None:
+    """Guards mixing: the epoch's stage keeps 1 - mix and its own part of what is drawn evenly."""
+    curriculum = Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.4, mix_over=over)
     rng = random.Random(0)
     drawn_stages = Counter(curriculum.draw_stage(2, rng) for _ in range(4000))
-    for stage, share in {0: 0.1, 1: 0.1, 2: 0.7, 3: 0.1}.items():
+    for stage, share in shares.items():
         assert drawn_stages[stage] / 4000 == pytest.approx(share, abs=0.025)
+    assert sum(drawn_stages[stage] for stage in shares) == 4000
 
 
 @pytest.mark.parametrize(("mix", "want"), [(0.0, {1}), (1.0, {0, 1, 2})])

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import build, forward, tokenizer_of
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from tiny import build, forward, tokenizer_of
 from unspoken.layout import Layout, Marks
-from unspoken.markers import MARKERS, find_markers
+from unspoken.markers import MARKERS, copy_markers, find_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
 
@@ -28,15 +28,26 @@ def save(
 ) -> PreTrainedModel:
     """A plain model folder, its vocabulary as large as its tokenizer's unless told otherwise."""
     tokenizer = tokenizer_of(words, extra=extra)
-    settings = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, **changes}
+    settings: dict[str, Any] = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, **changes}
     lm = build(family, dtype=torch.float32, **settings)
     lm.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return lm
 
 
+def embeddings(lm: PreTrainedModel) -> torch.nn.Parameter:
+    return lm.get_input_embeddings().get_parameter("weight")
+
+
 def matrices(lm: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    return lm.get_input_embeddings().weight.detach(), lm.get_output_embeddings().weight.detach()
+    """Input and output embeddings."""
+    return embeddings(lm).detach(), lm.get_parameter("lm_head.weight").detach()
+
+
+def words_of(model: LatentLM) -> Any:
+    """The tokenizer; transformers types its results as unions of everything."""
+    assert model.tokenizer is not None
+    return model.tokenizer
 
 
 def ids_of(marks: Marks) -> list[int]:
@@ -59,8 +70,7 @@ def test_new_rows_are_explicit(tmp_path: Path, family: str, tied: bool, spare: i
     known = len(words) + 1
     old = save(tmp_path, family, words=words, vocab_size=known + spare, tie_word_embeddings=tied)
     model = LatentLM.from_pretrained(tmp_path)
-    assert model.tokenizer is not None
-    vocabulary = model.tokenizer.get_vocab()
+    vocabulary = words_of(model).get_vocab()
     new = ids_of(model.marks)
     assert new == list(range(known, known + 4))
     for before, after in zip(matrices(old), matrices(model.lm), strict=True):
@@ -69,7 +79,7 @@ def test_new_rows_are_explicit(tmp_path: Path, family: str, tied: bool, spare: i
         for i in new:
             torch.testing.assert_close(after[i], want, rtol=0, atol=1e-7)
         assert len(after) == max(known + spare, known + 4)
-    assert (model.lm.get_input_embeddings().weight is model.lm.get_output_embeddings().weight) == tied
+    assert (embeddings(model.lm) is model.lm.get_parameter("lm_head.weight")) == tied
     assert model.lm.config.vocab_size == max(known + spare, known + 4)
 
 
@@ -84,8 +94,7 @@ def test_only_missing_markers_are_added(tmp_path: Path) -> None:
     for before, after in zip(matrices(old), matrices(model.lm), strict=True):
         assert torch.equal(after[: len(before)], before)
         assert len(after) == len(before) + 2
-    assert model.tokenizer is not None
-    special = set(model.tokenizer.all_special_tokens)
+    special = set(words_of(model).all_special_tokens)
     assert {"<|endoftext|>", "<|other|>", *MARKERS.values()} <= special
 
 
@@ -93,11 +102,27 @@ def test_markers_are_one_token_each_and_never_written_out(tmp_path: Path) -> Non
     """Guards markers added as ordinary words: they would be split, or stay in what `reason` gives."""
     save(tmp_path)
     model = LatentLM.from_pretrained(tmp_path)
-    tokenizer = model.tokenizer
-    assert tokenizer is not None
+    tokenizer = words_of(model)
     for name, i in zip(MARKERS.values(), ids_of(model.marks), strict=True):
         assert tokenizer(f"sam {name} cat", add_special_tokens=False)["input_ids"].count(i) == 1
         assert tokenizer.decode([i], skip_special_tokens=True) == ""
+
+
+def test_markers_can_start_alike(tmp_path: Path) -> None:
+    """Guards `copy_markers`: <eot> and the pause start as <bot> does, tied or not, and no other row moves."""
+    for tied in (True, False):
+        save(tmp_path / str(tied), tie_word_embeddings=tied)
+        model = LatentLM.from_pretrained(tmp_path / str(tied))
+        marks = model.marks
+        with torch.no_grad():
+            for matrix in matrices(model.lm):
+                matrix[ids_of(marks)] = torch.randn_like(matrix[ids_of(marks)])
+        before = [matrix.clone() for matrix in matrices(model.lm)]
+        copy_markers(model.lm, marks)
+        for old, new in zip(before, matrices(model.lm), strict=True):
+            expected = old.clone()
+            expected[[marks.eot, marks.pause]] = old[marks.bot]
+            assert torch.equal(new, expected)
 
 
 def test_loading_twice_adds_nothing_the_second_time(tmp_path: Path) -> None:
@@ -105,11 +130,11 @@ def test_loading_twice_adds_nothing_the_second_time(tmp_path: Path) -> None:
     save(tmp_path / "plain")
     model = LatentLM.from_pretrained(tmp_path / "plain")
     with torch.no_grad():
-        model.lm.get_input_embeddings().weight[model.marks.bot] = 7.0
+        embeddings(model.lm)[model.marks.bot] = 7.0
     model.save_pretrained(tmp_path / "ours")
     again = LatentLM.from_pretrained(tmp_path / "ours")
     assert again.marks == model.marks
-    assert (again.lm.get_input_embeddings().weight[again.marks.bot] == 7.0).all()
+    assert (embeddings(again.lm)[again.marks.bot] == 7.0).all()
 
 
 def test_a_tokenizer_without_markers_is_named() -> None:
@@ -127,7 +152,7 @@ def test_a_tokenizer_without_markers_is_named() -> None:
 def test_single_precision_unless_told_otherwise(tmp_path: Path) -> None:
     """Guards training: transformers takes the checkpoint's dtype, and bfloat16 weights do not learn."""
     lm = save(tmp_path)
-    lm.to(torch.bfloat16).save_pretrained(tmp_path)
+    lm.bfloat16().save_pretrained(tmp_path)
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
     assert LatentLM.from_pretrained(tmp_path).lm.dtype == torch.float32
     assert LatentLM.from_pretrained(tmp_path, dtype=torch.bfloat16).lm.dtype == torch.bfloat16
@@ -149,10 +174,10 @@ def test_stock_transformers_loads_what_we_save(tmp_path: Path, family: str, tied
     model = trained(tmp_path, family, tie_word_embeddings=tied)
     model.save_pretrained(tmp_path / "ours")
     lm = AutoModelForCausalLM.from_pretrained(tmp_path / "ours").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "ours")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "ours")
     assert type(lm) is type(model.lm)
     ids = tokenizer(QUESTIONS[0], return_tensors="pt", add_special_tokens=False)["input_ids"]
-    assert ids.tolist() == model.tokenizer([QUESTIONS[0]], add_special_tokens=False)["input_ids"]
+    assert ids.tolist() == words_of(model)([QUESTIONS[0]], add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         want = model(input_ids=ids, return_logits=True).logits
         assert torch.equal(lm(ids).logits, model.lm(ids).logits)
@@ -169,7 +194,7 @@ def test_round_trip(tmp_path: Path) -> None:
     before, after = model.state_dict(), again.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert again.tokenizer.get_vocab() == model.tokenizer.get_vocab()
+    assert words_of(again).get_vocab() == words_of(model).get_vocab()
     assert again.reason(QUESTIONS, max_new_tokens=5) == model.reason(QUESTIONS, max_new_tokens=5)
 
 
@@ -226,8 +251,7 @@ class Asked:
 
     def __init__(self, model: LatentLM, monkeypatch: pytest.MonkeyPatch) -> None:
         self.prompts: list[str] = []
-        generate, marks, tokenizer = model.generate, model.marks, model.tokenizer
-        assert tokenizer is not None
+        generate, marks, tokenizer = model.generate, model.marks, words_of(model)
         short = {marks.bot: "<", marks.eot: ">", marks.thought: "T"}
 
         def spy(**kwargs: Any) -> Tensor:
@@ -285,8 +309,7 @@ def test_reason_warns_beyond_the_trained_number(tmp_path: Path, trained_with: in
 def test_reason_gives_the_text_that_generate_writes(tmp_path: Path) -> None:
     """Guards batching and decoding: each question's own answer, stripped, without markers or padding."""
     model = trained(tmp_path)
-    tokenizer, marks = model.tokenizer, model.marks
-    assert tokenizer is not None
+    tokenizer, marks = words_of(model), model.marks
     answers = model.reason(QUESTIONS, max_new_tokens=6)
     assert len(set(answers)) > 1
     for question, answer in zip(QUESTIONS, answers, strict=True):
@@ -347,7 +370,7 @@ def test_reason_refuses(tmp_path: Path, questions: Any, thoughts: int | None, me
 def test_reason_needs_a_tokenizer_with_markers() -> None:
     """Guards models wrapped by hand: the message tells what is missing and which door adds it."""
     lm = build("llama", vocab_size=len(WORDS) + 1)
-    with pytest.raises(ValueError, match="no tokenizer, so no markers; load it with LatentLM.from_pretrained"):
+    with pytest.raises(ValueError, match=r"no tokenizer, so no markers; load it with LatentLM\.from_pretrained"):
         LatentLM(lm).reason(["sam"])
     with pytest.raises(ValueError, match=r"the tokenizer has no <\|start-latent\|>"):
         LatentLM(lm, tokenizer_of(WORDS)).reason(["sam"])
@@ -362,7 +385,7 @@ def test_question_text_cannot_format_itself(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_state_dict_names_every_weight_once(tmp_path: Path) -> None:
-    """Guards `save_file`, which refuses a tensor with two names: the embedding is registered in the base model alone."""
+    """Guards `save_file`, which refuses a tensor with two names: weights are registered in the base model alone."""
     model = trained(tmp_path, "gpt2", tie_word_embeddings=False)
     pointers = [tensor.data_ptr() for tensor in model.state_dict().values()]
     assert len(pointers) == len(set(pointers))

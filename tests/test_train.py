@@ -27,7 +27,7 @@ from unspoken import cli, train
 from unspoken.batch import collate
 from unspoken.build import build_model
 from unspoken.checkpoint import checkpoints
-from unspoken.config import AdamW, BatchSize, RunConfig, Schedule, Validation
+from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule, Validation
 from unspoken.curriculum import Curriculum
 from unspoken.data import TrainingData
 from unspoken.evaluate import evaluate
@@ -296,6 +296,14 @@ def test_best_is_the_best_of_the_final_stage(tmp_path: Path, monkeypatch: pytest
     assert [line["accuracy"] for line in metrics(tmp_path / "run", "validation")] == [1, 0.25, 0.75, 0.5, 0.75]
 
 
+@pytest.mark.xfail(strict=True, reason="best/ waits for stage stages - 1, which this curriculum never reaches")
+def test_best_is_chosen_where_the_last_stages_have_no_epochs(tmp_path: Path) -> None:
+    """Guards recipes such as demo/planning/coconut, whose last stage has no epochs: the final stage is the last one
+    that is trained."""
+    fit(tiny(curriculum=Curriculum(stage_epochs=(1, 1, 1, 0))), tmp_path / "run")
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
 # --------------------------------------------------------------------------------------------------------- run folder
 
 
@@ -487,9 +495,7 @@ def _scribble(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [Path.unlink, _cut, _scribble])
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
-def test_a_damaged_checkpoint_is_named(
-    name: str, damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path
-) -> None:
+def test_a_damaged_checkpoint_is_named(name: str, damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
     """Guards against a traceback from a file reader, or worse, training on with half of the state."""
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
@@ -556,6 +562,38 @@ def test_sigint_saves_says_how_to_go_on_and_exits_130(
     capsys.readouterr()
     assert digest(tmp_path / "run" / "final") == digest(tmp_path / "whole" / "final")
     assert digest(tmp_path / "run" / "best") == digest(tmp_path / "whole" / "best")
+
+
+# ------------------------------------------------------------------------------------------------ after another run
+
+
+def test_a_run_after_another_starts_from_its_final_weights(tmp_path: Path) -> None:
+    """Guards the warm start: from the first run's end, not from its best weights or from random ones."""
+    first, second = tiny(), tiny(model=After(first=tiny()), optimizer=AdamW(lr=1e-12), seed=5)
+    fit(first, tmp_path / "first")
+    fit(second, tmp_path / "run")
+    assert digest(tmp_path / "run" / "first" / "final") == digest(tmp_path / "first" / "final")
+    fit(second, tmp_path / "given", first=tmp_path / "first")
+    assert not (tmp_path / "given" / "first").exists()
+    for run in ("run", "given"):
+        for name, value in final_weights(tmp_path / "first").items():
+            torch.testing.assert_close(final_weights(tmp_path / run)[name], value, rtol=0, atol=1e-8)
+    with pytest.raises(ValueError, match="is not a run of model.first"):
+        fit(replace(second, model=After(first=tiny(seed=9))), tmp_path / "wrong", first=tmp_path / "first")
+
+
+@pytest.mark.parametrize("step", [7, 2])
+@pytest.mark.xfail(
+    strict=True, reason="the message names RUN/first, and --resume RUN finds no checkpoint of RUN itself"
+)
+def test_a_run_stopped_while_the_first_one_trains_can_be_resumed(step: int, tmp_path: Path) -> None:
+    """Guards the longest part of such a run: whoever presses Ctrl-C in it must be told, and able, to go on."""
+    run, config = tmp_path / "run", tiny(model=After(first=tiny()))
+    fit(config, tmp_path / "whole")
+    with pytest.raises(Interrupted, match=f"--resume {run}$"):
+        fit(config, run, observer=StopAt(step))
+    fit(config, run, resume=True)
+    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
 
 
 # ---------------------------------------------------------------------------------------------------- two processes

@@ -155,7 +155,7 @@ def rows(*pictures: str, seed: int = 0) -> list[Layout]:
 
 
 RAGGED = ("qqqTTqTaa", "qTqaaaa", "qqqqqqqqqa", "qqqqTTTTqqaa", "qqTaqTa")
-"""Different lengths and thought counts (none, too), gaps between thoughts, labels before thoughts, more than a window."""
+"""Different lengths and thought counts (none, too), gaps between thoughts, labels before them, more than a window."""
 
 
 @st.composite
@@ -170,24 +170,33 @@ def forward(model: LatentLM, some: Sequence[Layout], **kwargs: Any) -> LatentOut
     return model(**collate(some, pad_id=PAD).tensors(), **kwargs)
 
 
-def prompt_arguments(batch: Batch) -> dict[str, Tensor]:
+def prompt_arguments(batch: Batch) -> dict[str, Any]:
     """A batch as `LatentLM.generate` takes it."""
     return {name: tensor for name, tensor in batch.tensors().items() if name != "labels"}
 
 
-def gradients(model: LatentLM, loss: Tensor) -> dict[str, Tensor]:
+def gradients(model: LatentLM, loss: Tensor | None) -> dict[str, Tensor]:
     """Of every parameter, without touching `.grad`."""
+    assert loss is not None
     parameters = dict(model.named_parameters())
     found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(parameters, found, strict=True))
 
 
-def assert_close(actual: Tensor, expected: Tensor, *, within: float) -> None:
+def number(value: Tensor | None) -> float:
+    """A loss as a number."""
+    assert value is not None
+    return value.item()
+
+
+def assert_close(actual: Tensor | None, expected: Tensor | None, *, within: float) -> None:
+    assert actual is not None
+    assert expected is not None
     torch.testing.assert_close(actual, expected, rtol=within, atol=within)
 
 
 def assert_same_gradients(actual: dict[str, Tensor], expected: dict[str, Tensor], *, within: float) -> None:
-    """Errors relative to the largest gradient of all; a parameter without influence has a zero gradient on both sides."""
+    """Errors relative to the largest gradient of all."""
     assert actual.keys() == expected.keys()
     scale = max(float(gradient.abs().max()) for gradient in expected.values())
     assert scale > 0, "nothing to compare: every gradient is zero"

@@ -36,6 +36,11 @@ class Curriculum:
     def epochs(self) -> int:
         return sum(self.stage_epochs)
 
+    @property
+    def last_stage(self) -> int:
+        """The last stage that lasts at all."""
+        return max(stage for stage, length in enumerate(self.stage_epochs) if length)
+
     def check(self, stages: int) -> None:
         """Refuses a curriculum that does not have one length for each of a method's stages.
 

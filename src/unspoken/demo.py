@@ -16,36 +16,57 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from unspoken.config import RunConfig
+from unspoken.config import After, RunConfig
 from unspoken.figures import Panel, accuracy_bars, accuracy_by_stage
-from unspoken.paper import METHOD_NAMES
+from unspoken.methods import OpenedCoT
+from unspoken.paper import method_name
 from unspoken.progress import LiveTraining
 from unspoken.recipes import find_recipe
 from unspoken.records import read_records
 from unspoken.runs import evaluate_run
+from unspoken.shipped import copy_shipped
 from unspoken.tables import Row, collect, columns, render
+from unspoken.tasks.fork import Fork
+from unspoken.tasks.hops import Hops
 from unspoken.train import Interrupted, fit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """Some recipes on one task, and what to look at."""
+    """Some recipes on one task, compared."""
 
     title: str
     about: str
     recipes: tuple[str, ...]
+    first: str | None = None
+    """The recipe all of them start after, trained once; None: the trained runs come with the package."""
     problems: int = 3
     """How many problems to show with every model's answer."""
 
 
 ACTS = [
     Act(
-        title="Act 1: thoughts instead of tokens",
+        title="Act 1: thoughts instead of tokens, trained live",
         about=(
-            "A shuffled list of pointers, one successor for each of ten nodes: where do four hops from x lead? The "
-            "same small model, trained from scratch four times."
+            "A shuffled list of pointers, one successor for each of ten nodes: where do four hops lead? The same small "
+            "model from random weights: first long walks, as a common warm start, then four methods."
         ),
         recipes=("demo/cot", "demo/no-cot", "demo/coconut", "demo/pause-as-thought"),
+        first="demo/walk",
+    ),
+    Act(
+        title="Act 2: planning",
+        about=(
+            "Which of two leaves can be reached from the root asked about? Whoever writes a chain must choose an arm "
+            "before knowing where it ends. Trained models of the same size come with the package (each made by "
+            "`unspoken train` with the recipe named, see shipped_runs/MANIFEST.json); the problems are drawn now."
+        ),
+        recipes=(
+            "demo/planning/cot",
+            "demo/planning/no-cot",
+            "demo/planning/coconut",
+            "demo/planning/pause-as-thought",
+        ),
     ),
 ]
 
@@ -60,8 +81,7 @@ def run_demo(out: Path, *, seed: int, num: int) -> None:
     if num < 1:
         raise ValueError(f"the number of test problems must be at least 1, got {num}")
     results = out / "demo"
-    folders = {name: out / name.replace("/", "-") for act in ACTS for name in act.recipes}
-    for folder in [results, *folders.values()]:
+    for folder in [results, *(_folder(out, name) for act in ACTS for name in (*act.recipes, act.first) if name)]:
         if folder.exists():
             raise ValueError(f"{folder} exists; choose another --out, or remove it")
     started = time.perf_counter()
@@ -69,10 +89,13 @@ def run_demo(out: Path, *, seed: int, num: int) -> None:
     for act in ACTS:
         console.rule(act.title)
         console.print(act.about)
-        runs = [folders[name] for name in act.recipes]
-        for name, run in zip(act.recipes, runs, strict=True):
-            _train(replace(find_recipe(name), seed=seed), run, console)
-            evaluate_run(run, RunConfig.load(run / "config.json"), run / "eval" / "test", num=num, single=20)
+        runs = _train_all(act, out, seed, console) if act.first else _fetch_all(act, out)
+        for run in runs:
+            # Problems of another seed than any the models were developed on.
+            config = RunConfig.load(run / "config.json")
+            assert isinstance(config.task, (Hops, Fork))
+            fresh = replace(config, task=replace(config.task, data_seed=1_000 + seed))
+            evaluate_run(run, fresh, run / "eval" / "test", num=num, single=20)
         rows = collect(runs)
         console.print(_table(rows))
         _show_problems(console, runs, act.problems)
@@ -85,15 +108,39 @@ def run_demo(out: Path, *, seed: int, num: int) -> None:
     accuracy_bars([(act.title, rows) for act, rows, _ in shown], results / "accuracy")
     console.rule("Where it is")
     for name in ("table.md", "table.csv", "accuracy.png", "accuracy-by-stage.png"):
-        console.print(f"{results / name}", soft_wrap=True)
-    console.print(f"run folders: {out}/demo-*; {(time.perf_counter() - started) / 60:.1f} minutes in all")
+        console.print(f"{results / name}", soft_wrap=True, highlight=False)
+    minutes = (time.perf_counter() - started) / 60
+    console.print(f"run folders: {out}/demo-*; {minutes:.1f} minutes in all", soft_wrap=True, highlight=False)
 
 
-def _train(config: RunConfig, out: Path, console: Console) -> None:
-    method = METHOD_NAMES.get(type(config.method).__name__, config.recipe).removeprefix("- ")
+def _folder(out: Path, recipe: str) -> Path:
+    return out / recipe.replace("/", "-")
+
+
+def _train_all(act: Act, out: Path, seed: int, console: Console) -> list[Path]:
+    """The common warm start, then every recipe from there."""
+    assert act.first is not None
+    start = replace(find_recipe(act.first), seed=seed)
+    _train(start, _folder(out, act.first), console)
+    for name in act.recipes:
+        config = find_recipe(name)
+        assert isinstance(config.model, After)
+        config = replace(config, seed=seed, model=replace(config.model, first=start))
+        _train(config, _folder(out, name), console, first=_folder(out, act.first))
+    return [_folder(out, name) for name in act.recipes]
+
+
+def _fetch_all(act: Act, out: Path) -> list[Path]:
+    for name in act.recipes:
+        copy_shipped(name.replace("/", "-"), _folder(out, name))
+    return [_folder(out, name) for name in act.recipes]
+
+
+def _train(config: RunConfig, out: Path, console: Console, *, first: Path | None = None) -> None:
+    title = "warm start" if isinstance(config.method, OpenedCoT) else method_name(type(config.method).__name__)
     try:
-        with LiveTraining(console, f"{method:<16}") as live:
-            fit(config, out, observer=live)
+        with LiveTraining(console, config.recipe, f"{title:<16}") as live:
+            fit(config, out, first=first, observer=live)
     except Interrupted as stopped:
         console.print(str(stopped), soft_wrap=True)
         raise KeyboardInterrupt from stopped
@@ -116,7 +163,7 @@ def _show_problems(console: Console, runs: Sequence[Path], num: int) -> None:
     for i in split[:num]:
         console.print(f"\n[bold]{records[0][i].prompt}[/bold]   (answer: {records[0][i].target})", highlight=False)
         for method, found in outputs.items():
-            record, name = found[i], METHOD_NAMES.get(type(method).__name__, "").removeprefix("- ")
+            record, name = found[i], method_name(type(method).__name__)
             mark = "[green]right[/green]" if record.correct else "[red]wrong[/red]"
             thoughts = f"<{record.num_thoughts} thoughts> " if record.num_thoughts else ""
             console.print(f"  {name:<17} {mark}  {thoughts}{record.output}", highlight=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from unspoken.config import RunConfig
-from unspoken.paper import METHOD_NAMES
+from unspoken.paper import method_name
 from unspoken.tables import Row
 from unspoken.tasks.rows import read_rows
 
@@ -47,7 +47,7 @@ def accuracy_by_stage(panels: Sequence[Panel], path: Path) -> None:
         for i, run in enumerate(panel.runs):
             config = RunConfig.load(run / "config.json")
             lines = [v for v in read_rows(run / "metrics.jsonl", Validated) if v.accuracy is not None]
-            name = METHOD_NAMES.get(type(config.method).__name__, type(config.method).__name__).removeprefix("- ")
+            name = method_name(type(config.method).__name__)
             steps, values = [v.step for v in lines], [100 * (v.accuracy or 0.0) for v in lines]
             axis.plot(steps, values, color=PALETTE[i], marker=MARKERS[i], markersize=4, linewidth=1.5, label=name)
             starts = [k for k in range(1, len(lines)) if lines[k].stage != lines[k - 1].stage]
@@ -65,7 +65,7 @@ def accuracy_bars(panels: Sequence[tuple[str, Sequence[Row]]], path: Path) -> No
     """Test accuracy of each method with its 95 % Wilson interval (one seed a row)."""
     figure, axes = _figure(len(panels))
     for axis, (title, rows) in zip(axes, panels, strict=True):
-        names = [METHOD_NAMES.get(row.method, row.method).removeprefix("- ") for row in rows]
+        names = [method_name(row.method) for row in rows]
         for i, row in enumerate(rows):
             low, high = row.summaries[0].interval
             middle = 100 * row.accuracy

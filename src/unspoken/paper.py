@@ -44,6 +44,11 @@ METHOD_NAMES = {
 """Rows as the paper names and orders them, then our two controls."""
 
 
+def method_name(method: str) -> str:
+    """A method's name by itself, outside the table; its class name where the paper has none."""
+    return METHOD_NAMES.get(method, method).removeprefix("- ")
+
+
 def table1(method: str, task: str) -> Cell | None:
     """The paper's cell for a method's and a task's class name; None where it has none."""
     column = _COLUMNS.get(task)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class LiveTraining:
     """An observer of `fit` that draws one line; where there is no terminal it prints a line a validation instead."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, recipe: str, title: str | None = None) -> None:
         self._console = console
-        self._title = title
+        self._recipe = recipe
+        self._title = title or recipe
         self._accuracy = "-"
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -29,7 +30,11 @@ class LiveTraining:
             console=console,
             disable=not console.is_terminal,
         )
-        self._line = self._progress.add_task(title, total=None, status="starting")
+        self._line = self._progress.add_task(self._title, total=None, status="starting")
+
+    def _named(self, recipe: str) -> str:
+        """The title, or the name of the run that this one trains first."""
+        return self._title if recipe == self._recipe else recipe
 
     def __enter__(self) -> LiveTraining:
         self._progress.start()
@@ -45,11 +50,18 @@ class LiveTraining:
             f"stage {report.stage}/{report.num_stages - 1}  loss {report.loss:6.3f}  accuracy {self._accuracy}  "
             f"{report.tokens_per_second:,.0f} tokens/s"
         )
-        self._progress.update(self._line, completed=report.step, total=report.num_steps, status=status)
+        self._progress.update(
+            self._line,
+            description=self._named(report.recipe),
+            completed=report.step,
+            total=report.num_steps,
+            status=status,
+        )
 
     def on_validation(self, report: ValidationReport) -> None:
         self._accuracy = f"{100 * report.accuracy:5.1f} %"
         if not self._console.is_terminal:
             self._console.print(
-                f"{self._title}: step {report.step}, stage {report.stage}, accuracy {self._accuracy} of {report.num}"
+                f"{self._named(report.recipe)}: step {report.step}, stage {report.stage}, "
+                f"accuracy {self._accuracy} of {report.num}"
             )

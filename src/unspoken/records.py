@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,6 +50,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     forced_thoughts: int | None = None
     """The number of thoughts asked for; None: as the method's last stage has."""
     hardware: str = ""
+    task: dict[str, Any] = {}
+    """The task's settings, which say which problems these were."""
 
     @property
     def accuracy(self) -> float:
@@ -75,6 +78,7 @@ def summarize(
     single: Sequence[float],
     forced_thoughts: int | None,
     hardware: str,
+    task: dict[str, Any],
 ) -> Summary:
     """The summary of records; `single` are batch-1 seconds of some of the problems."""
     if not records:
@@ -90,6 +94,7 @@ def summarize(
         rows=rows,
         forced_thoughts=forced_thoughts,
         hardware=hardware,
+        task=task,
     )
 
 

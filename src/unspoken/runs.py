@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from unspoken.config import RunConfig
+from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
@@ -65,6 +65,7 @@ def evaluate_run(
         single=timed,
         forced_thoughts=thoughts,
         hardware=device_name,
+        task=to_builtins(config.task),
     )
     write_records(folder, records, summary)
     return summary

@@ -51,6 +51,8 @@ class Interrupted(Exception):
 class StepReport:
     """What a logged step looked like."""
 
+    recipe: str
+    """Which run this is, where one trains another first."""
     step: int
     num_steps: int
     epoch: int
@@ -68,6 +70,7 @@ class StepReport:
 class ValidationReport:
     """What a validation found."""
 
+    recipe: str
     step: int
     epoch: int
     stage: int
@@ -261,6 +264,7 @@ class _Fit:
     def _log_step(self, epoch: int, window: _Window) -> None:
         loss = float(self.accelerator.reduce(window.loss, "sum")) / max(window.num_labels, 1)
         report = StepReport(
+            recipe=self.config.recipe,
             step=self.position.step,
             num_steps=self.num_steps,
             epoch=epoch,
@@ -288,6 +292,7 @@ class _Fit:
             )  # fmt: skip
         correct = gather_object([record.correct for record in records])
         report = ValidationReport(
+            recipe=config.recipe,
             step=self.position.step,
             epoch=epoch,
             stage=stage,
@@ -297,7 +302,7 @@ class _Fit:
         self._write({"kind": "validation", **vars(report), "seconds": self.position.seconds})
         self.observer.on_validation(report)
         best = self.position.best_accuracy
-        if stage == config.method.stages - 1 and (best is None or report.accuracy > best):
+        if stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
             self.position.best_accuracy = report.accuracy
             if self.main:
                 self.bare.save_pretrained(self.out / "best")

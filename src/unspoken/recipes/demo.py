@@ -1,33 +1,56 @@
-"""The demo's recipes: act 1 trains live on `hops`; act 2, planning, is in `demo_planning`."""
+"""The demo's first act: follow four pointers, four methods from one warm start, all trained live.
+
+    walk        long walks along pointers: the model learns to look facts up, and what <bot> means
+      cot, no-cot, coconut, pause-as-thought
+
+From random weights the same comparison takes many times longer, because four look-ups a problem are few to learn
+looking up from. The second act is in `planning`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from unspoken.config import AdamW, BatchSize, RunConfig, Schedule
+from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
-from unspoken.methods import Coconut, CoT, NoCoT, PauseAsThought
+from unspoken.methods import Coconut, CoT, NoCoT, OpenedCoT, PauseAsThought
 from unspoken.specs import Llama
 from unspoken.tasks.hops import Hops
 
+# 100 steps of 64 problems an epoch.
+_HOPS = Hops(num_train=6_400)
 
-def cot() -> RunConfig:
-    """Follow four pointers, writing every node down."""
+
+def walk() -> RunConfig:
+    """Walk twelve pointers on, writing every node down: where the demo's models start."""
     return RunConfig(
-        recipe="demo/cot",
-        task=Hops(num_train=6_400),
-        method=CoT(),
-        model=Llama(),
-        curriculum=Curriculum(stage_epochs=(8,)),
-        optimizer=AdamW(lr=3e-3, clip_norm=1.0),
-        schedule=Schedule(decay="cosine", warmup_steps=50, span="stage"),
+        recipe="demo/walk",
+        task=replace(_HOPS, hops=12),
+        method=OpenedCoT(),
+        model=Llama(mlp_width=256, embedding_std=0.3, final_gain=0.3),
+        curriculum=Curriculum(stage_epochs=(4,)),
+        optimizer=AdamW(lr=3e-3, betas=(0.9, 0.95), clip_norm=1.0),
+        schedule=Schedule(decay="cosine", warmup_steps=50, span="stage", floor=0.1),
         batch=BatchSize(rows=64, evaluation=256),
     )
 
 
+def cot() -> RunConfig:
+    """Follow four pointers, writing every node down."""
+    return replace(
+        walk(),
+        recipe="demo/cot",
+        task=_HOPS,
+        method=CoT(),
+        model=After(first=walk()),
+        curriculum=Curriculum(stage_epochs=(3,)),
+    )
+
+
 def no_cot() -> RunConfig:
-    """Follow four pointers, answering at once."""
-    return replace(cot(), recipe="demo/no-cot", method=NoCoT())
+    """Follow four pointers, answering at once; as many steps as Coconut has."""
+    return replace(cot(), recipe="demo/no-cot", method=NoCoT(), curriculum=Curriculum(stage_epochs=(11,)))
 
 
 def coconut() -> RunConfig:
@@ -36,7 +59,9 @@ def coconut() -> RunConfig:
         cot(),
         recipe="demo/coconut",
         method=Coconut(max_stage=4),
-        curriculum=Curriculum(stage_epochs=(8, 4, 4, 6, 6, 2)),
+        model=After(first=walk(), marker_from="bot"),
+        # Four steps are all of them, so the stage that removes all text is stage 4 again and needs no time.
+        curriculum=Curriculum(stage_epochs=(0, 2, 2, 3, 4, 0), mix=0.2, mix_over="past"),
     )
 
 
@@ -45,7 +70,8 @@ def pause_as_thought() -> RunConfig:
     return replace(coconut(), recipe="demo/pause-as-thought", method=PauseAsThought(max_stage=4))
 
 
-RECIPES = {
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "demo/walk": walk,
     "demo/cot": cot,
     "demo/no-cot": no_cot,
     "demo/coconut": coconut,

@@ -1,6 +1,6 @@
 """The demo's second act: planning on `Fork`, four methods from one warm start.
 
-    recall          facts told again in another order: the model learns to look a fact up
+    walk            long walks along pointers (`Hops`): the model learns to look facts up, and what <bot> means
       opened        chains behind a <bot>, options mostly untold: the model learns to take one step
         cot, no-cot         the compared methods, from there, for as many steps as Coconut has in all
         coconut, pause-as-thought
@@ -16,42 +16,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule, Validation
+from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, Enclosed, NoCoT, OpenedCoT, PauseAsThought
 from unspoken.specs import Llama
-from unspoken.tasks.fork import Fork
-from unspoken.tasks.recall import Recall
+from unspoken.tasks.fork import HIDDEN, Fork
+from unspoken.tasks.hops import Hops
 
 # 100 steps of 64 problems an epoch.
 _FORK = Fork(num_train=6_400)
 
 
-def recall() -> RunConfig:
-    """Tell a list of facts again in another order: where the planning models start."""
+def walk() -> RunConfig:
+    """Walk twelve pointers on: where the planning models start."""
     return RunConfig(
-        recipe="demo/planning/recall",
-        task=Recall(of=_FORK),
+        recipe="demo/planning/walk",
+        task=Hops(nodes=16, hops=12, num_train=6_400, other_words=("|", HIDDEN)),
         method=OpenedCoT(),
-        model=Llama(mlp_width=256),
-        curriculum=Curriculum(stage_epochs=(4,)),
+        model=Llama(mlp_width=256, embedding_std=0.3, final_gain=0.3),
+        curriculum=Curriculum(stage_epochs=(6,)),
         optimizer=AdamW(lr=3e-3, betas=(0.9, 0.95), clip_norm=1.0),
         schedule=Schedule(decay="cosine", warmup_steps=50, span="stage", floor=0.1),
         batch=BatchSize(rows=64, evaluation=256),
-        validation=Validation(every_epochs=2, examples=64),
     )
 
 
 def opened() -> RunConfig:
     """Write the path to an option that is mostly untold, behind a <bot>."""
     return replace(
-        recall(),
+        walk(),
         recipe="demo/planning/opened",
         task=replace(_FORK, hidden=0.6),
         method=OpenedCoT(),
-        model=After(first=recall()),
+        model=After(first=walk()),
         curriculum=Curriculum(stage_epochs=(6,)),
-        validation=Validation(every_epochs=1),
     )
 
 
@@ -106,7 +104,7 @@ def no_cot() -> RunConfig:
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    "demo/planning/recall": recall,
+    "demo/planning/walk": walk,
     "demo/planning/opened": opened,
     "demo/planning/cot": cot,
     "demo/planning/no-cot": no_cot,

@@ -117,7 +117,7 @@ class Fork(Task):
         return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "|", HIDDEN, "###", *string.ascii_letters[: self.symbols]]
+        return [";", "?", "###", "|", HIDDEN, *string.ascii_letters[: self.symbols]]
 
     def _node(self, layer: int, arm: int) -> int:
         """Id within a family: 0 is the root, then layer by layer."""

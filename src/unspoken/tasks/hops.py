@@ -35,6 +35,8 @@ class Hops(Task):
     """Test problems."""
     data_seed: int = 0
     """Seed of the problems of all three splits."""
+    other_words: tuple[str, ...] = ()
+    """Further words of the vocabulary, for a model that goes on with another task."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.nodes <= len(string.ascii_lowercase):
@@ -76,4 +78,4 @@ class Hops(Task):
         return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "###", *string.ascii_lowercase[: self.nodes]]
+        return [";", "?", "###", *self.other_words, *string.ascii_lowercase[: self.nodes]]

@@ -1,0 +1,147 @@
+"""Every recipe runs, under a name that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import metrics
+
+from unspoken.build import build_tokenizer
+from unspoken.config import After, BatchSize, RunConfig, Validation
+from unspoken.data import tokenize
+from unspoken.evaluate import evaluate
+from unspoken.layout import Marks, Tokens
+from unspoken.markers import MARKERS, find_markers
+from unspoken.paper import METHOD_NAMES
+from unspoken.recipes import RECIPES, find_recipe
+from unspoken.specs import GPT2, GPT2Tokenizer, Llama, TokenizerSpec
+from unspoken.tasks.base import Task
+from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.rows import data_root
+from unspoken.train import fit
+
+METHOD_OF = {
+    "cot": "CoT",
+    "no-cot": "NoCoT",
+    "icot": "ICoT",
+    "pause": "Pause",
+    "coconut": "Coconut",
+    "without-curriculum": "CoconutWithoutCurriculum",
+    "without-thought": "WithoutThought",
+    "pause-as-thought": "PauseAsThought",
+    "shuffled-thoughts": "ShuffledThoughts",
+    "detached-thoughts": "DetachedThoughts",
+}
+ROWS = 8
+NEEDS = ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", "tokenizer/gpt2/vocab.json")
+
+in_all_recipes = pytest.mark.parametrize("name", RECIPES)
+
+
+def smaller(value: Any, sizes: dict[str, int]) -> Any:
+    """A dataclass with some of its sizes changed, those of the dataclasses in it too."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if field.name in sizes:
+            changes[field.name] = sizes[field.name]
+        elif isinstance(inner, Task):
+            changes[field.name] = smaller(inner, sizes)
+    return replace(value, **changes)
+
+
+def small(config: RunConfig) -> RunConfig:
+    """The same run with smaller sizes; method, curriculum, optimizer, schedule and precision stay."""
+    model = config.model
+    if isinstance(model, After):
+        model = replace(model, first=small(model.first))
+    else:
+        assert isinstance(model, Llama | GPT2)
+        model = smaller(model, {"layers": 1, "width": 16, "heads": 2, "mlp_width": 32})
+    micro = config.batch.micro
+    return replace(
+        config,
+        task=smaller(config.task, {"num_train": 2 * ROWS, "num_valid": ROWS, "num_test": ROWS}),
+        model=model,
+        batch=BatchSize(rows=ROWS, micro=None if micro is None else min(micro, ROWS), evaluation=ROWS),
+        validation=Validation(every_epochs=config.validation.every_epochs, examples=ROWS),
+        max_steps=2,
+        log_every=1,
+    )
+
+
+@in_all_recipes
+def test_a_recipe_trains_and_is_evaluated(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards recipes nobody has run lately: a stage too many, rows too few, a word outside the vocabulary."""
+    if name.startswith("prosqa/") and (missing := [file for file in NEEDS if not (data_root() / file).is_file()]):
+        pytest.skip(f"needs {missing[0]} in {data_root()}; set UNSPOKEN_DATA")
+    monkeypatch.setattr(ProsQA, "max_new_tokens", 8)
+    config = small(find_recipe(name))
+    model = fit(config, tmp_path / "run")
+    assert [line["step"] for line in metrics(tmp_path / "run", "step")] == [1, 2]
+    (line,) = metrics(tmp_path / "run", "validation")[-1:]
+    assert (line["step"], line["num"]) == (2, ROWS)
+    assert RunConfig.load(tmp_path / "run" / "config.json") == config
+    examples = config.task.examples("test")[:ROWS]
+    records = evaluate(model, config.task, config.method, examples, rows=ROWS)
+    assert [record.target for record in records] == [example.answer for example in examples]
+    thoughts = {record.num_thoughts for record in records}
+    assert thoughts == {METHOD_THOUGHTS.get(type(config.method).__name__, lambda _: 0)(config.method)}
+
+
+METHOD_THOUGHTS: dict[str, Any] = {
+    name: (lambda method: method.thoughts_per_step * method.max_stage)
+    for name in ("Coconut", "CoconutWithoutCurriculum", "ShuffledThoughts", "DetachedThoughts")
+}
+
+
+@in_all_recipes
+def test_a_recipe_is_named_task_then_method(name: str) -> None:
+    """Guards the names in tables and run folders: a recipe called coconut must be one."""
+    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)+", name)
+    config = find_recipe(name)
+    assert config.recipe == name
+    *where, last = name.split("/")
+    if where[0] != "demo" or last in METHOD_OF:
+        assert type(config.method).__name__ == METHOD_OF[last]
+    if where[0] != "demo":
+        assert where[0] in type(config.task).__name__.lower()
+
+
+def test_every_row_of_the_table_has_a_recipe_on_the_papers_model() -> None:
+    """Guards the paper's Table 1: a method without a recipe is a row nobody can reproduce."""
+    found = {type(make().method).__name__ for name, make in RECIPES.items() if name.startswith("prosqa/gpt2/")}
+    assert found == set(METHOD_NAMES) == set(METHOD_OF.values())
+
+
+@cache
+def _tokenized(spec: TokenizerSpec, task: Task) -> tuple[Marks, list[Tokens]]:
+    """Some training problems and the markers; a model from scratch adds those to GPT-2's tokenizer, which lacks them."""
+    tokenizer = build_tokenizer(spec, task)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS.values())})
+    return find_markers(tokenizer), tokenize(task.examples("train")[:100], task, tokenizer)
+
+
+@in_all_recipes
+def test_every_stage_fits_the_model(name: str) -> None:
+    """Guards against a length error hours into a run: problem, thoughts and answer must fit at every stage."""
+    config = find_recipe(name)
+    model = config.model
+    while isinstance(model, After):
+        model = model.first.model
+    assert isinstance(model, Llama | GPT2)
+    if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / NEEDS[2]).is_file():
+        pytest.skip(f"needs {NEEDS[2]} in {data_root()}; set UNSPOKEN_DATA")
+    marks, examples = _tokenized(model.tokenizer, config.task)
+    for tokens in examples:
+        for stage in range(config.method.stages):
+            layout = config.method.layout(tokens, stage, marks)
+            assert len(layout) <= model.positions
+            assert len(layout.prompt) + config.task.max_new_tokens <= model.positions
+            assert any(label != -100 for label in layout.labels)
