@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import types
 import typing
@@ -20,7 +21,7 @@ import msgspec
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Method
 from unspoken.specs import ModelSpec
-from unspoken.tasks.base import Task
+from unspoken.tasks import Task
 
 Precision = Literal["fp32", "bf16"]
 Decay = Literal["constant", "linear", "cosine"]
@@ -241,7 +242,11 @@ def _value(hint: Any, data: Any, where: str) -> Any:
     options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     if data is None and type(None) in options:
         return None
-    objects = [o for o in options if isinstance(o, type) and (dataclasses.is_dataclass(o) or o.__subclasses__())]
+    objects = [
+        o
+        for o in options
+        if isinstance(o, type) and (dataclasses.is_dataclass(o) or inspect.isabstract(o) or o is ModelSpec)
+    ]
     if isinstance(data, dict) and objects:
         return from_builtins(objects[0], data, where)
     if Path in options and isinstance(data, str):
