@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
 import math
 import types
 import typing
+from abc import ABC
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, final
@@ -242,11 +242,7 @@ def _value(hint: Any, data: Any, where: str) -> Any:
     options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     if data is None and type(None) in options:
         return None
-    objects = [
-        o
-        for o in options
-        if isinstance(o, type) and (dataclasses.is_dataclass(o) or inspect.isabstract(o) or o is ModelSpec)
-    ]
+    objects = [o for o in options if isinstance(o, type) and (dataclasses.is_dataclass(o) or issubclass(o, ABC))]
     if isinstance(data, dict) and objects:
         return from_builtins(objects[0], data, where)
     if Path in options and isinstance(data, str):
