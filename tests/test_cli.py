@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_runs import FLAGS, tiny, tree
 
+from tiny_runs import tiny, tree
 from unspoken.cli import COMMANDS, main
 from unspoken.config import RunConfig
 from unspoken.curriculum import Curriculum
-from unspoken.methods import CoT
+from unspoken.methods import Coconut, CoT
 from unspoken.recipes import RECIPES
 from unspoken.records import read_records, read_summary
 from unspoken.tasks.prosqa import ProsQA
@@ -28,7 +28,11 @@ from unspoken.train import fit
 
 Capture = pytest.CaptureFixture[str]
 
-PROSQA_FLAGS = "--model.layers 1 --model.width 16 --model.heads 2 --batch.rows 8 --max-steps 1".split()
+PROSQA_FLAGS = ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--max-steps", "1"]
+
+
+def call(command: str) -> None:
+    main(command.split())
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,7 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A working folder of its own with copies of those runs."""
     shutil.copytree(trained, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setitem(RECIPES, "tiny/coconut", tiny)
     return tmp_path / "here"
 
 
@@ -146,19 +151,19 @@ def test_bad_input_is_refused_in_one_line(command: str, here: Path, capsys: Capt
 
 BROKEN: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "--out under a file": (
-        "train demo/coconut --out coconut/config.json/run --max-steps 1",
+        "train tiny/coconut --out coconut/config.json/run --max-steps 1",
         lambda _: None,
         "config.json",
         "only ValueError is caught, and mkdir raises NotADirectoryError",
     ),
     "heads that do not divide the width": (
-        "train demo/coconut --out new --model.heads 3 --max-steps 1",
+        "train tiny/coconut --out new --model.heads 3 --max-steps 1",
         lambda _: None,
         "heads",
         "transformers raises an error of its own that is no ValueError",
     ),
     "a negative seed": (
-        "train demo/coconut --out new --seed -1 --max-steps 1",
+        "train tiny/coconut --out new --seed -1 --max-steps 1",
         lambda _: None,
         "seed",
         "numpy refuses it in the first epoch, when the run folder is made",
@@ -237,7 +242,7 @@ def test_a_malformed_data_file_is_refused_with_file_row_and_field(
     content: str, words: tuple[str, ...], here: Path, capsys: Capture
 ) -> None:
     """Guards people's own data: without the row number a mistake in one of 18,000 rows cannot be found."""
-    main("data make prosqa --num 2 --out good.json".split())
+    call("data make prosqa --num 2 --out good.json")
     rows = json.loads((here / "good.json").read_text())
     if content == "ROW0+missing":
         del rows[1]["idx_to_symbol"]
@@ -271,12 +276,12 @@ def test_interruption_exits_with_130(capsys: Capture, monkeypatch: pytest.Monkey
 
 def test_train_and_eval_from_end_to_end(here: Path, capsys: Capture) -> None:
     """Guards the two commands everything else builds on, flags included."""
-    main(["train", "demo/coconut", *FLAGS, "--seed", "7", "--out", "mine"])
+    call("train tiny/coconut --method.max-stage 1 --curriculum.stage-epochs 1 1 1 --seed 7 --out mine")
     out, _ = capsys.readouterr()
     assert "unspoken eval mine" in out
     config = RunConfig.load(here / "mine" / "config.json")
-    assert (config.seed, config.model.layers, config.curriculum.stage_epochs) == (7, 1, (1, 1, 1, 1))  # type: ignore
-    main("eval mine --split valid --num 5 --rows 2 --single 0".split())
+    assert config == tiny(method=Coconut(max_stage=1), curriculum=Curriculum(stage_epochs=(1, 1, 1)), seed=7)
+    call("eval mine --split valid --num 5 --rows 2 --single 0")
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("valid: ")
@@ -290,9 +295,9 @@ def test_train_and_eval_from_end_to_end(here: Path, capsys: Capture) -> None:
 
 def test_a_run_goes_to_a_folder_named_after_its_recipe(here: Path, capsys: Capture) -> None:
     """Guards the default of --out, and that a second run there is refused."""
-    main(["train", "demo/coconut", *FLAGS, "--max-steps", "1"])
-    assert (here / "runs" / "demo-coconut" / "final").is_dir()
-    assert "runs/demo-coconut exists" in refused(["train", "demo/coconut", *FLAGS], capsys)
+    call("train tiny/coconut --max-steps 1")
+    assert (here / "runs" / "tiny-coconut" / "final").is_dir()
+    assert "runs/tiny-coconut exists" in refused("train tiny/coconut", capsys)
 
 
 @pytest.mark.parametrize("thoughts", [0, 1, 5])
@@ -350,8 +355,9 @@ def test_show_resolves_every_field(here: Path, capsys: Capture) -> None:
 
 def test_show_diff_tells_what_differs_and_nothing_else(here: Path, capsys: Capture) -> None:
     """Guards the comparison of two runs: a field of only one of them must show as well."""
-    main(["show", "demo/cot", "--diff", "demo/no-cot"])
-    assert capsys.readouterr().out.splitlines() == ["recipe: demo/cot -> demo/no-cot", "method: CoT -> NoCoT"]
+    call("show prosqa/gpt2/cot --diff prosqa/gpt2/no-cot")
+    wanted = ["recipe: prosqa/gpt2/cot -> prosqa/gpt2/no-cot", "method: CoT -> NoCoT"]
+    assert capsys.readouterr().out.splitlines() == wanted
     main(["show", "coconut", "--diff", "coconut"])
     assert capsys.readouterr().out == ""
     main(["show", "cot", "--diff", "coconut"])
@@ -391,10 +397,10 @@ def test_env_tells_versions_and_data(here: Path, capsys: Capture, monkeypatch: p
 
 def test_data_make_writes_what_a_task_reads(here: Path, capsys: Capture) -> None:
     """Guards the published format, and that problem i depends on the seed and i alone."""
-    main("data make prosqa --num 4 --seed 3 --out p.json".split())
+    call("data make prosqa --num 4 --seed 3 --out p.json")
     assert capsys.readouterr().out == "4 problems: p.json\n"
-    main("data make prosqa --num 2 --seed 3 --out q.json".split())
-    main("data make prosqa --num 2 --seed 4 --out r.json".split())
+    call("data make prosqa --num 2 --seed 3 --out q.json")
+    call("data make prosqa --num 2 --seed 4 --out r.json")
     four, two, other = (json.loads((here / f"{name}.json").read_text()) for name in "pqr")
     assert four[:2] == two
     assert two != other
@@ -406,8 +412,8 @@ def test_version_and_overview(capsys: Capture) -> None:
     """Guards the two things one types first."""
     main(["--version"])
     assert capsys.readouterr().out.startswith("unspoken 0.")
-    for arguments in ([], ["--help"], ["-h"], ["help"]):
-        main(arguments)
+    for command in ("", "--help", "-h", "help"):
+        call(command)
         out = capsys.readouterr().out
         assert all(f"\n  {name} " in out for name in COMMANDS)
 

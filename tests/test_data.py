@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import pytest
-from tiny_runs import STEPS_PER_EPOCH, tiny
 from transformers import PreTrainedTokenizerBase
 
+from tiny_runs import STEPS_PER_EPOCH, tiny
 from unspoken import data
 from unspoken.build import build_tokenizer
 from unspoken.config import BatchSize, RunConfig

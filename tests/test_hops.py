@@ -21,8 +21,8 @@ sizes = st.builds(Hops, nodes=st.integers(2, 26), hops=st.integers(1, 8))
 def parse(question: str) -> tuple[dict[str, str], str]:
     """Pointers and start, read back from the text alone."""
     facts, _, start = question.partition("?")
-    pairs = [fact.split() for fact in facts.split(";") if fact.strip()]
-    pointers = {a: b for a, b in pairs}
+    pairs = [(fact.split()[0], fact.split()[1]) for fact in facts.split(";") if fact.strip()]
+    pointers = dict(pairs)
     assert len(pointers) == len(pairs), "a node has two successors"
     return pointers, start.strip()
 
@@ -63,8 +63,7 @@ def test_problems_are_functions_of_seed_split_and_index() -> None:
         assert [e.question for e in examples[3:9:2]] == questions[split][3:9:2]
         with pytest.raises(IndexError):
             examples[50]
-    everything = sum(questions.values(), [])
-    assert len(set(everything)) == 150
+    assert len({question for some in questions.values() for question in some}) == 150
     assert task.examples("train")[0] != Hops(data_seed=1).examples("train")[0]
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_runs import metrics
 
+from tiny_runs import metrics
 from unspoken.build import build_tokenizer
 from unspoken.config import After, BatchSize, RunConfig, Validation
 from unspoken.data import tokenize
 from unspoken.evaluate import evaluate
 from unspoken.layout import Marks, Tokens
 from unspoken.markers import MARKERS, find_markers
+from unspoken.methods import PauseAsThought
 from unspoken.paper import METHOD_NAMES
 from unspoken.recipes import RECIPES, find_recipe
 from unspoken.specs import GPT2, GPT2Tokenizer, Llama, TokenizerSpec
@@ -91,14 +92,9 @@ def test_a_recipe_trains_and_is_evaluated(name: str, tmp_path: Path, monkeypatch
     examples = config.task.examples("test")[:ROWS]
     records = evaluate(model, config.task, config.method, examples, rows=ROWS)
     assert [record.target for record in records] == [example.answer for example in examples]
-    thoughts = {record.num_thoughts for record in records}
-    assert thoughts == {METHOD_THOUGHTS.get(type(config.method).__name__, lambda _: 0)(config.method)}
-
-
-METHOD_THOUGHTS: dict[str, Any] = {
-    name: (lambda method: method.thoughts_per_step * method.max_stage)
-    for name in ("Coconut", "CoconutWithoutCurriculum", "ShuffledThoughts", "DetachedThoughts")
-}
+    thinks = not isinstance(config.method, PauseAsThought) and config.method.trained_thoughts is not None
+    wanted = config.method.trained_thoughts if thinks else 0
+    assert {record.num_thoughts for record in records} == {wanted}
 
 
 @in_all_recipes
@@ -122,7 +118,7 @@ def test_every_row_of_the_table_has_a_recipe_on_the_papers_model() -> None:
 
 @cache
 def _tokenized(spec: TokenizerSpec, task: Task) -> tuple[Marks, list[Tokens]]:
-    """Some training problems and the markers; a model from scratch adds those to GPT-2's tokenizer, which lacks them."""
+    """Some training problems, and the markers; `build_model` adds those to GPT-2's tokenizer, which lacks them."""
     tokenizer = build_tokenizer(spec, task)
     tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS.values())})
     return find_markers(tokenizer), tokenize(task.examples("train")[:100], task, tokenizer)

@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from golden.make import FILE, measure
 from safetensors.torch import load_file
-from tiny_runs import FLAGS, STEPS_PER_EPOCH, StopAt, digest, metrics, tiny, tree
 
+from golden.make import FILE, measure
+from tiny_runs import MODEL, REGISTER, STEPS_PER_EPOCH, StopAt, digest, metrics, tiny, tree
 from unspoken import cli, train
 from unspoken.batch import collate
 from unspoken.build import build_model
@@ -34,6 +34,7 @@ from unspoken.evaluate import evaluate
 from unspoken.layout import Layout
 from unspoken.methods import Coconut, NoCoT, ShuffledThoughts
 from unspoken.model import LatentLM
+from unspoken.recipes import RECIPES
 from unspoken.records import Record
 from unspoken.specs import GPT2, Words
 from unspoken.tasks.hops import Hops
@@ -87,7 +88,8 @@ def test_a_step_divides_by_the_labels_of_the_whole_batch(tmp_path: Path) -> None
     config = tiny(curriculum=Curriculum(stage_epochs=(1, 1, 1, 1), mix=1.0), max_steps=1)
     model = build_model(config.model, config.task, seed=config.seed)
     rows = first_batch(config, model)
-    sums, counts = [], []
+    sums: list[torch.Tensor] = []
+    counts: list[int] = []
     for row in rows:
         out = model(**collate([row], pad_id=model.pad_id).tensors())
         assert out.loss_sum is not None
@@ -282,9 +284,8 @@ def test_best_is_the_best_of_the_final_stage(tmp_path: Path, monkeypatch: pytest
         model.save_pretrained(tmp_path / "now")
         digests.append(digest(tmp_path / "now"))
         right = next(shares)
-        blank: dict[str, Any] = {
-            "prompt": "", "output": "", "prediction": "", "target": "", "num_tokens": 0, "num_thoughts": 0, "seconds": 0.0
-        }  # fmt: skip
+        blank: dict[str, Any] = dict.fromkeys(("prompt", "output", "prediction", "target"), "")
+        blank |= dict.fromkeys(("num_tokens", "num_thoughts", "seconds"), 0)
         return [Record(index=i, correct=i < right, **blank) for i in range(4)]
 
     monkeypatch.setattr(train, "evaluate", scripted)
@@ -401,7 +402,7 @@ def test_a_model_too_short_to_be_validated_is_refused_before_training(tmp_path: 
     config = tiny()
     longest = 17 + 6  # five facts and a question; a chain of two, `### x` and the end, or <bot> and <eot> in its place
     with pytest.raises(ValueError, match="positions"):
-        fit(replace(config, model=replace(config.model, positions=longest + 1)), tmp_path / "run")
+        fit(replace(config, model=replace(MODEL, positions=longest + 1)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -508,10 +509,10 @@ def test_a_checkpoint_of_another_model_is_refused(finished: tuple[Path, LatentLM
     """Guards against a config edited between stopping and resuming."""
     run = tmp_path / "run"
     shutil.copytree(finished[0], run)
-    wider = tiny(model=replace(tiny().model, mlp_width=40))
+    wider = tiny(model=replace(MODEL, mlp_width=40))
     with pytest.raises(ValueError, match=r"step-00000015: .*has shape .*expected .*another model"):
         fit(wider, run, resume=True)
-    deeper = tiny(model=replace(tiny().model, layers=2))
+    deeper = tiny(model=replace(MODEL, layers=2))
     with pytest.raises(ValueError, match=r"step-00000015: .*another model"):
         fit(deeper, run, resume=True)
 
@@ -541,10 +542,13 @@ def test_sigint_saves_says_how_to_go_on_and_exits_130(
 ) -> None:
     """Guards Ctrl-C as people meet it, in a process of its own; the resumed run ends as an uninterrupted one."""
     monkeypatch.chdir(tmp_path)
-    sizes = [*FLAGS, "--curriculum.stage-epochs", "10", "10", "10", "10", "--validation.every-epochs", "50"]
-    command = ["train", "demo/coconut", *sizes, "--checkpoint-every", "1000"]
+    monkeypatch.setitem(RECIPES, "tiny/coconut", tiny)
+    longer = ["--curriculum.stage-epochs", "10", "10", "10", "10", "--validation.every-epochs", "50"]
+    command = ["train", "tiny/coconut", *longer, "--checkpoint-every", "1000"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "unspoken", *command, "--out", "run"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", REGISTER + "import unspoken.__main__", *command, "--out", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     log = tmp_path / "run" / "metrics.jsonl"
     while not log.exists() or log.read_text().count("\n") < 3:
@@ -578,7 +582,7 @@ def test_a_run_after_another_starts_from_its_final_weights(tmp_path: Path) -> No
     for run in ("run", "given"):
         for name, value in final_weights(tmp_path / "first").items():
             torch.testing.assert_close(final_weights(tmp_path / run)[name], value, rtol=0, atol=1e-8)
-    with pytest.raises(ValueError, match="is not a run of model.first"):
+    with pytest.raises(ValueError, match=r"is not a run of model\.first"):
         fit(replace(second, model=After(first=tiny(seed=9))), tmp_path / "wrong", first=tmp_path / "first")
 
 
@@ -601,7 +605,7 @@ def test_a_run_stopped_while_the_first_one_trains_can_be_resumed(step: int, tmp_
 
 FORKED = """
 import os, sys
-import unspoken.train  # before the fork: importing torch takes longer than all the rest
+import tiny_runs  # and torch with it, before the fork: that takes longer than all the rest
 from unspoken.cli import main
 child = os.fork()
 rank = "0" if child else "1"
@@ -614,14 +618,14 @@ if child and os.waitpid(child, 0)[1]:
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Guards the division by the global label count: wrappers average over processes, and rows differ in labels."""
-    command = ["train", "demo/coconut", *FLAGS, "--curriculum.mix", "0.5", "--max-steps", "8"]
+    command = ["train", "tiny/coconut", "--curriculum.mix", "0.5", "--max-steps", "8"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # What `torchrun` and `accelerate launch --cpu` set, without the seconds they take to start.
     world = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     process = subprocess.Popen(
-        [sys.executable, "-c", FORKED, *command, "--out", str(tmp_path / "two")],
+        [sys.executable, "-c", REGISTER + FORKED, *command, "--out", str(tmp_path / "two")],
         env=world | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

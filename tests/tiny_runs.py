@@ -20,18 +20,20 @@ from unspoken.train import StepReport, ValidationReport
 STEPS_PER_EPOCH = 5
 MODEL = Llama(layers=1, width=16, heads=2, mlp_width=32, positions=48)
 
-FLAGS = (
-    "--task.nodes 5 --task.hops 2 --task.num-train 40 --task.num-valid 6 --task.num-test 8 --method.max-stage 2 "
-    "--model.layers 1 --model.width 16 --model.heads 2 --model.mlp-width 32 --model.positions 48 "
-    "--curriculum.stage-epochs 1 1 1 1 --batch.rows 8 --log-every 1"
-).split()
-"""The same sizes on the command line, for `demo/coconut`."""
+REGISTER = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from tiny_runs import tiny
+from unspoken.recipes import RECIPES
+RECIPES["tiny/coconut"] = tiny
+"""
+"""What a process of its own runs first, so that the command line knows the smallest run."""
 
 
 def tiny(**changes: Any) -> RunConfig:
     """Coconut on two hops over five nodes, with some fields changed."""
     base = RunConfig(
-        recipe="demo/coconut",
+        recipe="tiny/coconut",
         task=Hops(nodes=5, hops=2, num_train=40, num_valid=6, num_test=8),
         method=Coconut(max_stage=2),
         model=MODEL,

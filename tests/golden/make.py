@@ -1,6 +1,7 @@
 """The golden losses: `python tests/golden/make.py` writes them anew.
 
-Do that only when a change is meant to alter training (another layout, another initialisation), and say so in the commit.
+Do that only when a change is meant to alter training (another layout, another initialisation), and say so in its
+commit message.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ FILE = Path(__file__).parent / "hops_coconut.json"
 def golden_config() -> RunConfig:
     """Twenty steps, five in each of Coconut's four stages, with mixing so that stages meet in a batch."""
     from tiny_runs import tiny
-
     from unspoken.config import AdamW
     from unspoken.curriculum import Curriculum
 
@@ -31,7 +31,6 @@ def golden_config() -> RunConfig:
 def measure() -> dict[str, Any]:
     """The golden run's losses and gradient norms, step by step."""
     from tiny_runs import metrics
-
     from unspoken.train import fit
 
     with tempfile.TemporaryDirectory() as folder:

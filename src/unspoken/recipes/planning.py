@@ -1,7 +1,6 @@
 """The demo's second act: planning on `Fork`, four methods from one warm start.
 
-    walk            long walks along pointers (`Hops`): the model learns to look facts up
-     bot            the same with a <bot> here and there: "one step on from what stands before me"
+    walk            long walks along pointers (`Hops`): the model learns to look facts up, and what <bot> means
       opened        chains behind a <bot>, options mostly untold: the model learns to take one step
         cot, no-cot         the compared methods, from there, for as many steps as Coconut has in all
         coconut, pause-as-thought
@@ -32,34 +31,23 @@ def walk() -> RunConfig:
     """Walk twelve pointers on: where the planning models start."""
     return RunConfig(
         recipe="demo/planning/walk",
-        task=Hops(nodes=16, hops=12, num_train=6_400, other_words=("|", HIDDEN)),
-        method=CoT(),
+        task=Hops(hops=12, num_train=6_400, symbols=_FORK.names, other_words=("|", HIDDEN)),
+        method=OpenedCoT(),
         model=Llama(mlp_width=256, embedding_std=0.3, final_gain=0.3),
-        curriculum=Curriculum(stage_epochs=(6,)),
+        curriculum=Curriculum(stage_epochs=(5,)),
         optimizer=AdamW(lr=3e-3, betas=(0.9, 0.95), clip_norm=1.0),
         schedule=Schedule(decay="cosine", warmup_steps=50, span="stage", floor=0.1),
         batch=BatchSize(rows=64, evaluation=256),
     )
 
 
-def bot() -> RunConfig:
-    """The same walks with a <bot> here and there."""
-    return replace(
-        walk(),
-        recipe="demo/planning/bot",
-        method=OpenedCoT(),
-        model=After(first=walk()),
-        curriculum=Curriculum(stage_epochs=(3,)),
-    )
-
-
 def opened() -> RunConfig:
     """Write the path to an option that is mostly untold, behind a <bot>."""
     return replace(
-        bot(),
+        walk(),
         recipe="demo/planning/opened",
         task=replace(_FORK, hidden=0.6),
-        model=After(first=bot()),
+        model=After(first=walk()),
         curriculum=Curriculum(stage_epochs=(4,)),
     )
 
@@ -116,7 +104,6 @@ def no_cot() -> RunConfig:
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
     "demo/planning/walk": walk,
-    "demo/planning/bot": bot,
     "demo/planning/opened": opened,
     "demo/planning/cot": cot,
     "demo/planning/no-cot": no_cot,

@@ -65,6 +65,11 @@ class Fork(Task):
             raise ValueError(f"hidden is a share, expected 0..1, got {self.hidden}")
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names nodes are drawn from."""
+        return tuple(string.ascii_letters[: self.symbols])
+
+    @property
     def question_format(self) -> str:
         return "{question}"
 
@@ -92,7 +97,7 @@ class Fork(Task):
         path = self._path(edges, root, target, rng)
         # Ids are shuffled too: they are what heuristics on graphs see in `meta`.
         order = rng.sample(range(families * size), families * size)
-        symbols = rng.sample(string.ascii_letters[: self.symbols], families * size)
+        symbols = rng.sample(self.names, families * size)
         name = {node: symbols[order[node]] for node in range(families * size)}
         rng.shuffle(edges)
         rng.shuffle(ends)
@@ -117,7 +122,7 @@ class Fork(Task):
         return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "###", "|", HIDDEN, *string.ascii_letters[: self.symbols]]
+        return [";", "?", "###", "|", HIDDEN, *self.names]
 
     def _node(self, layer: int, arm: int) -> int:
         """Id within a family: 0 is the root, then layer by layer."""

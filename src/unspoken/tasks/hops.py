@@ -35,12 +35,15 @@ class Hops(Task):
     """Test problems."""
     data_seed: int = 0
     """Seed of the problems of all three splits."""
+    symbols: tuple[str, ...] = ()
+    """Names to draw the nodes of each problem from; none: always the first letters of the alphabet."""
     other_words: tuple[str, ...] = ()
     """Further words of the vocabulary, for a model that goes on with another task."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.nodes <= len(string.ascii_lowercase):
-            raise ValueError(f"nodes must be between 2 and {len(string.ascii_lowercase)}, got {self.nodes}")
+        most = len(self.symbols or string.ascii_lowercase)
+        if not 2 <= self.nodes <= most:
+            raise ValueError(f"nodes must be between 2 and {most}, the number of names, got {self.nodes}")
         if self.hops < 1:
             raise ValueError(f"hops must be at least 1, got {self.hops}")
 
@@ -61,7 +64,7 @@ class Hops(Task):
 
     def draw(self, rng: random.Random) -> Example:
         """A random problem."""
-        names = list(string.ascii_lowercase[: self.nodes])
+        names = rng.sample(self.symbols, self.nodes) if self.symbols else list(string.ascii_lowercase[: self.nodes])
         successor = dict(zip(names, rng.sample(names, self.nodes), strict=True))
         start = rng.choice(names)
         facts = [f"{a} {b} ;" for a, b in successor.items()]
@@ -78,4 +81,4 @@ class Hops(Task):
         return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "###", *self.other_words, *string.ascii_lowercase[: self.nodes]]
+        return [";", "?", "###", *self.other_words, *(self.symbols or string.ascii_lowercase[: self.nodes])]

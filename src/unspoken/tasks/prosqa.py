@@ -25,6 +25,7 @@ from typing import ClassVar, final
 import msgspec
 
 from unspoken.tasks.base import Example, Generated, Split, Task, Written
+from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.graphs import Edge, Graph, draw_graph, random_shortest_path, shuffled
 from unspoken.tasks.rows import data_file, read_rows
 
@@ -212,10 +213,14 @@ class SymbolicProsQA(Task):
     """Where the problems come from."""
     max_hops: int = 6
     """Problems with a longer chain are left out of every file, and not generated; 6 keeps all released ones."""
+    hidden: float = 0.0
+    """Share of *training* problems whose options are not told, so that only the graph can be learned from them."""
 
     def __post_init__(self) -> None:
         if self.max_hops < 3:
             raise ValueError(f"max_hops: expected at least 3, got {self.max_hops}; released chains have 3 to 6 hops")
+        if not 0 <= self.hidden <= 1:
+            raise ValueError(f"hidden: expected a share from 0 to 1, got {self.hidden}")
 
     @property
     def question_format(self) -> str:
@@ -247,15 +252,19 @@ class SymbolicProsQA(Task):
         """New symbols, edges and options in a new order, any shortest path: superposition's target at each depth."""
         graph = graph_of(example)
         path = random_shortest_path(graph.parents(), root=graph.root, target=graph.target, rng=rng)
-        return _symbolic(replace(graph, path=path), rng)
+        drawn = _symbolic(replace(graph, path=path), rng)
+        if rng.random() >= self.hidden:
+            return drawn
+        told, _, _ = drawn.question.partition(" ? ")
+        return replace(drawn, question=f"{told} ? {HIDDEN} {HIDDEN} | {drawn.meta['idx_to_symbol'][graph.root]}")
 
     def write(self, example: Example) -> Written:
         """No newlines: words are separated by whitespace, and each piece is tokenized by itself."""
         return Written(question=example.question, steps=example.steps, answer="### " + example.answer)
 
     def words(self) -> Sequence[str]:
-        """The whole vocabulary: four marks and forty node symbols."""
-        return (";", "?", "|", "###", *NODE_SYMBOLS)
+        """The whole vocabulary: five marks and forty node symbols."""
+        return (";", "?", "###", "|", HIDDEN, *NODE_SYMBOLS)
 
 
 def _stream(seed: int) -> str:
