@@ -480,7 +480,6 @@ def test_train_help_shows_every_field_with_its_docstring(here: Path, capsys: Cap
     assert "--batch.rows INT Global batch: rows a step" in out
 
 
-@pytest.mark.xfail(strict=True, reason="no module with a Task subclass is imported, so config.json cannot be read")
 @pytest.mark.parametrize("command", ["table coconut", "eval coconut --split test"])
 def test_a_run_is_read_in_a_process_that_has_imported_nothing_yet(command: str, here: Path) -> None:
     """Guards what tests in one process cannot see: classes in a config must be imported by whoever loads it."""

@@ -276,7 +276,6 @@ def test_settings_out_of_range(make: Any, message: str) -> None:
         make()
 
 
-@pytest.mark.xfail(strict=True, reason="methods/written.py: ICoT and Pause do not check their settings")
 @pytest.mark.parametrize(
     "make",
     [
@@ -297,8 +296,8 @@ def test_counts_of_trained_thoughts_and_rows() -> None:
     """Guards what warnings and the shuffled control's smallest batch are computed from."""
     assert TWO.trained_thoughts == 4
     assert CoconutWithoutCurriculum(max_stage=6).trained_thoughts == 6
-    assert TWO.min_rows == 1
-    assert ShuffledThoughts(thoughts_per_step=2, max_stage=3).min_rows == 7
+    assert TWO.min_rows() == 1
+    assert ShuffledThoughts(thoughts_per_step=2, max_stage=3).min_rows() == 7
 
 
 def test_lay_out_marks_thoughts_only_in_what_is_given() -> None:

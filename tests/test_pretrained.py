@@ -162,8 +162,9 @@ def trained(folder: Path, family: str = "llama", *, thoughts: int | None = 3, **
     """As after training: markers and notes."""
     save(folder / "plain", family, **changes)
     plain = LatentLM.from_pretrained(folder / "plain")
+    after = () if thoughts is None else (MARKERS["bot"], *[MARKERS["thought"]] * thoughts, MARKERS["eot"])
     notes = Notes(
-        thoughts=thoughts, question_format="{question} >>", recipe="toy/coconut", method="Coconut", task="Toy"
+        after_question=after, question_format="{question} >>", recipe="toy/coconut", method="Coconut", task="Toy"
     )
     return LatentLM(plain.lm, plain.tokenizer, notes).eval()
 
@@ -202,15 +203,15 @@ def test_a_plain_model_has_the_default_notes(tmp_path: Path) -> None:
     """Guards models that are not ours: no thoughts unless asked for."""
     save(tmp_path)
     assert LatentLM.from_pretrained(tmp_path).notes == Notes()
-    assert Notes().thoughts is None
+    assert Notes().after_question == ()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "truncated"),
-        ('{"thoughts": "six"}', r"\$.thoughts"),
-        ('{"thouhgts": 6}', "thouhgts"),
+        ('{"after_question": "six"}', r"\$.after_question"),
+        ('{"after_qeustion": []}', "after_qeustion"),
         ("[]", "Expected `object`"),
         ('{"format": 2}', "format 2 is newer than this version reads"),
     ],
@@ -235,10 +236,10 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_notes_are_readable(tmp_path: Path) -> None:
     """Guards the one file of ours: plain JSON with every field, for people and other programs."""
-    notes = Notes(thoughts=6, recipe="prosqa/coconut")
+    notes = Notes(after_question=("<|pause|>",), recipe="prosqa/coconut")
     notes.write(tmp_path)
     data = json.loads((tmp_path / "unspoken.json").read_text())
-    assert data["thoughts"] == 6
+    assert data["after_question"] == ["<|pause|>"]
     assert data["format"] == 1
     assert Notes.read(tmp_path) == notes
 
@@ -333,7 +334,6 @@ def test_reason_does_not_answer_in_training_mode_and_leaves_it(tmp_path: Path) -
     assert not model.lm.training
 
 
-@pytest.mark.xfail(strict=True, reason="model.py, LatentLM.__init__: its mode is train whatever the base model's is")
 def test_reason_does_not_switch_dropout_on(tmp_path: Path) -> None:
     """Guards a freshly loaded model: its base model is in evaluation mode, and stays there after an answer."""
     trained(tmp_path, "gpt2", resid_pdrop=0.5).save_pretrained(tmp_path / "ours")

@@ -297,7 +297,6 @@ def test_best_is_the_best_of_the_final_stage(tmp_path: Path, monkeypatch: pytest
     assert [line["accuracy"] for line in metrics(tmp_path / "run", "validation")] == [1, 0.25, 0.75, 0.5, 0.75]
 
 
-@pytest.mark.xfail(strict=True, reason="best/ waits for stage stages - 1, which this curriculum never reaches")
 def test_best_is_chosen_where_the_last_stages_have_no_epochs(tmp_path: Path) -> None:
     """Guards recipes such as demo/planning/coconut, whose last stage has no epochs: the final stage is the last one
     that is trained."""
@@ -334,11 +333,11 @@ def test_every_line_of_metrics_is_json_with_its_fields(finished: tuple[Path, Lat
     assert [line["step"] for line in steps] == list(range(1, 21))
     fields = {"step", "num_steps", "epoch", "stage", "num_stages", "loss", "lr", "grad_norm", "tokens_per_second"}
     for line in steps:
-        assert fields | {"kind", "seconds"} == set(line)
+        assert fields | {"kind", "seconds"} <= set(line)
         assert line["num_steps"] == 20
         assert line["tokens_per_second"] > 0
     assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
-    assert {"kind", "step", "epoch", "stage", "accuracy", "num", "seconds"} == set(validations[0])
+    assert {"kind", "step", "epoch", "stage", "accuracy", "num", "seconds"} <= set(validations[0])
 
 
 def test_the_newest_two_checkpoints_are_kept(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
@@ -431,6 +430,7 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
         with pytest.raises(Interrupted, match=f"stopped at step {step} of 20, saved; continue with: .*--resume {run}"):
             fit(config, run, resume=i > 0, observer=StopAt(step))
         assert not (run / "final").exists()
+        torch.manual_seed(99 + i)  # another process would not have the generator where it was
     fit(config, run, resume=True)
     assert digest(run / "final") == digest(tmp_path / "whole" / "final")
     assert digest(run / "best") == digest(tmp_path / "whole" / "best")

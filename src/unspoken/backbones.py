@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+Mask = Tensor | dict[str, Tensor]
+"""What the base model takes for a mask: one for all layers, or one for each type of layer."""
+
 
 class Backbone:
     """Embed, run, unembed and feed back for the default family (GPT-2, Llama, Qwen, Mistral, OLMo, GPT-NeoX, ...).
@@ -28,9 +31,20 @@ class Backbone:
                 f"{type(lm).__name__} has no input or output embeddings; expected a causal language model "
                 "(AutoModelForCausalLM)"
             )
-        config = lm.config.get_text_config(decoder=True).to_dict()
-        self._windowed = bool(config.get("sliding_window")) or "sliding_attention" in (config.get("layer_types") or [])
-        self.max_positions: int | None = config.get("max_position_embeddings")
+        text = lm.config.get_text_config(decoder=True)
+        config = text.to_dict()
+        layer_types = set(config.get("layer_types") or [])
+        slides = not layer_types or "sliding_attention" in layer_types
+        # How many positions a sliding layer looks back, where this model has such layers.
+        self._window: int | None = (config.get("sliding_window") or None) if slides else None
+        self._mixed = len(layer_types) > 1
+        # Flash attention and layers of other kinds build their own masks, from the 2-D one.
+        self._ours = lm.config._attn_implementation in ("sdpa", "eager") and layer_types <= {
+            "full_attention",
+            "sliding_attention",
+        }
+        # Not from `config`: there GPT-2 calls it n_positions.
+        self.max_positions: int | None = getattr(text, "max_position_embeddings", None)
 
     def embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token embeddings as the base model takes them."""
@@ -47,37 +61,43 @@ class Backbone:
         return head(hidden)
 
     def new_cache(self) -> DynamicCache:
-        # Without a config every layer keeps all keys; sliding layers need theirs cut to the window they attend to.
-        return DynamicCache(config=self.lm.config) if self._windowed else DynamicCache()
+        # Without a config every layer keeps all keys; our masks cut the windows.
+        return DynamicCache() if self._ours else DynamicCache(config=self.lm.config)
 
-    def prepare_mask(self, attention_mask: Int[Tensor, "B T"]) -> Tensor:
+    def prepare_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
         """The mask of a whole walk, built once: the library would build it again, and synchronise, in every pass.
 
         (B, 1, T, T), bool for SDPA and additive for eager attention; the 2-D mask itself where the library must build
-        its own (sliding windows, flash attention).
+        its own.
         """
-        implementation = self.lm.config._attn_implementation
-        if self._windowed or implementation not in ("sdpa", "eager"):
+        if not self._ours:
             return attention_mask
         num_tokens = attention_mask.shape[1]
         causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=attention_mask.device).tril()
         # A padded position attends to itself, so that no softmax is over nothing; nobody attends to it.
         itself = torch.eye(num_tokens, dtype=torch.bool, device=attention_mask.device)
-        allowed = (causal & attention_mask.bool()[:, None, None, :]) | itself
-        return self._as_mask(allowed)
+        return self._masks((causal & attention_mask.bool()[:, None, None, :]) | itself, position_ids, position_ids)
 
-    def extend_mask(self, attention_mask: Int[Tensor, "B T"]) -> Tensor:
-        """The mask of one further token, the last column of `attention_mask`, which attends to all columns kept."""
-        implementation = self.lm.config._attn_implementation
-        if self._windowed or implementation not in ("sdpa", "eager"):
+    def extend_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
+        """The mask of one further token, the last column, which attends to all columns kept."""
+        if not self._ours:
             return attention_mask
-        return self._as_mask(attention_mask.bool()[:, None, None, :])
+        return self._masks(attention_mask.bool()[:, None, None, :], position_ids[:, -1:], position_ids)
+
+    def _masks(self, allowed: Tensor, queries: Tensor, keys: Tensor) -> Mask:
+        """Windows count positions, not columns: padding between a prompt and what follows it takes no room."""
+        full = self._as_mask(allowed)
+        if self._window is None:
+            return full
+        near = queries[:, None, :, None] - keys[:, None, None, :] < self._window
+        sliding = self._as_mask(allowed & near)
+        return {"full_attention": full, "sliding_attention": sliding} if self._mixed else sliding
 
     def run(
         self,
         embeds: Float[Tensor, "B S D"],
         *,
-        mask: Tensor,
+        mask: Mask,
         position_ids: Int[Tensor, "B S"],
         cache: DynamicCache,
     ) -> Float[Tensor, "B S D"]:
@@ -99,8 +119,14 @@ class Backbone:
         )
 
 
-def slice_mask(mask: Tensor, span: slice) -> Tensor:
+def slice_mask(mask: Mask, span: slice) -> Mask:
     """The part of `Backbone.prepare_mask`'s result for the queries in `span`."""
+    if isinstance(mask, dict):
+        return {name: _slice(each, span) for name, each in mask.items()}
+    return _slice(mask, span)
+
+
+def _slice(mask: Tensor, span: slice) -> Tensor:
     return mask[:, : span.stop] if mask.dim() == 2 else mask[:, :, span, : span.stop]
 
 

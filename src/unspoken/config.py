@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, Union, final
 import msgspec
 
 from unspoken.curriculum import Curriculum
-from unspoken.methods import Method
+from unspoken.methods import Method, ShuffledThoughts
 from unspoken.specs import ModelSpec
 from unspoken.tasks import Task
 
@@ -149,10 +149,15 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         self.curriculum.check(self.method.stages)
-        if self.batch.rows < self.method.min_rows or (self.batch.micro or self.batch.rows) < self.method.min_rows:
+        if self.batch.rows < self.method.min_rows() or (self.batch.micro or self.batch.rows) < self.method.min_rows():
             raise ValueError(
-                f"{type(self.method).__name__} needs at least {self.method.min_rows} rows in a forward pass, got "
+                f"{type(self.method).__name__} needs at least {self.method.min_rows()} rows in a forward pass, got "
                 f"batch.rows {self.batch.rows} and batch.micro {self.batch.micro}"
+            )
+        if isinstance(self.method, ShuffledThoughts) and self.curriculum.mix:
+            raise ValueError(
+                f"ShuffledThoughts needs every row to think in the same columns: expected curriculum.mix 0, got "
+                f"{self.curriculum.mix}"
             )
         counts = {"max_steps": self.max_steps, "checkpoint_every": self.checkpoint_every, "log_every": self.log_every}
         for name, value in counts.items():

@@ -29,7 +29,8 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
     written = [task.write(example) for example in examples]
     texts = [text for w in written for text in (w.question, *w.steps, w.answer)]
     try:
-        ids = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        # Text that spells a marker is text: it must not become a thought.
+        ids = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
     except Exception as error:  # the tokenizers library raises plain Exception
         if "UNK" not in str(error):
             raise

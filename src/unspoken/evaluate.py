@@ -45,10 +45,10 @@ def evaluate(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     records: dict[int, Record] = {}
     for chunk in _even_chunks(order, rows):
-        if len(chunk) < method.min_rows:
+        if len(chunk) < (needed := method.min_rows(thoughts)):
             raise ValueError(
-                f"{type(method).__name__} needs at least {method.min_rows} rows in a batch, got {len(chunk)}; evaluate "
-                "more examples or raise --batch.evaluation"
+                f"{type(method).__name__} needs at least {needed} rows in a batch, got {len(chunk)}; evaluate more "
+                "examples or raise --batch.evaluation"
             )
         layouts = [prompts[i] for i in chunk]
         started = time.perf_counter()
@@ -76,7 +76,7 @@ def time_single(
     model: LatentLM, task: Task, method: Method, examples: Sequence[Example], *, thoughts: int | None = None
 ) -> list[float]:
     """Seconds each example takes alone, at batch 1; empty for a method that is not defined on one row."""
-    if method.min_rows > 1:
+    if method.min_rows(thoughts) > 1:
         return []
     model.eval()
     assert model.tokenizer is not None

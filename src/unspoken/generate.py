@@ -39,6 +39,10 @@ class Sampling:
             raise ValueError(
                 f"temperature must be above 0, got {self.temperature}; leave sampling out for greedy decoding"
             )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
 
     def warpers(self) -> LogitsProcessorList:
         warpers = LogitsProcessorList([TemperatureLogitsWarper(self.temperature)])
@@ -55,6 +59,7 @@ def decode(
     last_hidden: Float[Tensor, "B D"],
     next_position: Int[Tensor, " B"],
     attention_mask: Int[Tensor, "B T"],
+    position_ids: Int[Tensor, "B T"],
     cache: DynamicCache,
     max_new_tokens: int,
     stop_ids: Int[Tensor, " S"],
@@ -89,14 +94,15 @@ def decode(
         if num_going == 0 or written == max_new_tokens:
             break
         if num_going < len(rows):
-            rows, token, next_position, attention_mask = (
-                rows[going], token[going], next_position[going], attention_mask[going]
+            rows, token, next_position, attention_mask, position_ids = (
+                rows[going], token[going], next_position[going], attention_mask[going], position_ids[going]
             )  # fmt: skip
             cache.batch_select_indices(going.nonzero()[:, 0])
         attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(rows), 1)], dim=1)
+        position_ids = torch.cat([position_ids, next_position[:, None]], dim=1)
         last_hidden = backbone.run(
             backbone.embed(token[:, None]),
-            mask=backbone.extend_mask(attention_mask),
+            mask=backbone.extend_mask(attention_mask, position_ids),
             position_ids=next_position[:, None],
             cache=cache,
         )[:, 0]

@@ -38,25 +38,28 @@ def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mark
     as the mean of all rows. It is written even where the model has spare rows, whose values mean nothing.
     """
     vocabulary = tokenizer.get_vocab()
-    new = [name for name in MARKERS.values() if name not in vocabulary]
-    tokenizer.add_special_tokens({"additional_special_tokens": new}, replace_extra_special_tokens=False)
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [name for name in MARKERS.values() if name not in vocabulary]},
+        replace_extra_special_tokens=False,
+    )
     marks = find_markers(tokenizer)
-    if not new:
-        return marks
     embeddings = lm.get_input_embeddings()
     assert isinstance(embeddings, torch.nn.Embedding)
-    num_known = min(len(vocabulary), embeddings.num_embeddings)
-    if len(tokenizer) > embeddings.num_embeddings:
+    rows = embeddings.num_embeddings
+    new = [id_ for name, id_ in tokenizer.get_vocab().items() if name not in vocabulary or id_ >= rows]
+    if not new:
+        return marks
+    num_known = min(len(vocabulary), rows)
+    if len(tokenizer) > rows:
         lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     source = vocabulary.get("<<")
-    ids = [tokenizer.get_vocab()[name] for name in new]
     head = lm.get_output_embeddings()
     assert head is not None
     with torch.no_grad():
         # Tied matrices are written twice, with the same values.
         for module in (lm.get_input_embeddings(), head):
             matrix = module.get_parameter("weight")
-            matrix[ids] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
+            matrix[new] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
     return marks
 
 

@@ -29,7 +29,7 @@ from unspoken.backbones import backbone_of, slice_mask
 from unspoken.batch import collate
 from unspoken.generate import Sampling, decode
 from unspoken.layout import IGNORE_INDEX, Marks, lay_out
-from unspoken.markers import add_markers, find_markers
+from unspoken.markers import MARKERS, add_markers, find_markers
 from unspoken.notes import Notes
 
 FeedBack = Callable[[Tensor, Tensor], Tensor]
@@ -91,6 +91,8 @@ class LatentLM(nn.Module):
         self.backbone = backbone_of(lm)
         self.tokenizer = tokenizer
         self.notes = notes if notes is not None else Notes()
+        # A loaded model is in evaluation mode, a new one in training mode; a wrapper must not say otherwise.
+        self.training = lm.training
 
     @property
     def device(self) -> torch.device:
@@ -186,6 +188,7 @@ class LatentLM(nn.Module):
             last_hidden=hidden[torch.arange(len(hidden), device=hidden.device), last],
             next_position=next_position,
             attention_mask=attention_mask,
+            position_ids=position_ids,
             cache=cache,
             max_new_tokens=max_new_tokens,
             stop_ids=stop_ids,
@@ -217,8 +220,8 @@ class LatentLM(nn.Module):
     ) -> list[str]:
         """Answers questions: text in, the text written after `thoughts` continuous thoughts out.
 
-        `thoughts` defaults to the number this model was trained with; 0 writes after empty markers. A model trained
-        without thoughts is asked without markers.
+        Without `thoughts` the question is followed by what followed it in the last stage of training (thoughts, pauses
+        or nothing); `thoughts=0` writes after empty markers.
 
         Raises:
             ValueError: a single string was given, there are no questions, or `thoughts` is negative.
@@ -228,17 +231,20 @@ class LatentLM(nn.Module):
         if not questions:
             raise ValueError("reason needs at least one question, got none")
         tokenizer, marks = self._tokenizer(), self.marks
-        count = self.notes.thoughts if thoughts is None else thoughts
-        if count is not None and count < 0:
-            raise ValueError(f"the number of thoughts must be at least 0, got {count}")
-        if thoughts is not None and thoughts > (self.notes.thoughts or 0):
-            trained = self.notes.thoughts or 0
+        if thoughts is not None and thoughts < 0:
+            raise ValueError(f"the number of thoughts must be at least 0, got {thoughts}")
+        trained = self.notes.after_question.count(MARKERS["thought"])
+        if thoughts is not None and thoughts > trained:
             warnings.warn(f"thoughts={thoughts} is more than this model was trained with ({trained})", stacklevel=2)
-        given = [] if count is None else [marks.bot, *[marks.thought] * count, marks.eot]
+        given = [marks.bot, *[marks.thought] * thoughts, marks.eot] if thoughts is not None else []
+        if thoughts is None and self.notes.after_question:
+            vocabulary = tokenizer.get_vocab()
+            given = [vocabulary[name] for name in self.notes.after_question]
         texts = [self.notes.question_format.format(question=question) for question in questions]
         rows = [
             lay_out([*ids, *given], [], thought=marks.thought)
-            for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]
+            # A marker written inside a question is text: it must not become a thought.
+            for ids in tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         ]
         batch = collate(rows, pad_id=self.pad_id).to(self.device)
         training = self.training
@@ -329,7 +335,7 @@ class LatentLM(nn.Module):
         feed_back: FeedBack,
     ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B K D"], DynamicCache]:
         embeds = self.backbone.embed(input_ids)
-        mask = self.backbone.prepare_mask(attention_mask)
+        mask = self.backbone.prepare_mask(attention_mask, position_ids)
         cache = self.backbone.new_cache()
         outputs: list[Tensor] = []
         fed: list[Tensor] = []
@@ -364,7 +370,9 @@ class LatentLM(nn.Module):
                 f"labels go from {int(wanted.min())} to {int(wanted.max())}, but the vocabulary has "
                 f"{logits.shape[-1]} tokens; were the labels made with another tokenizer?"
             )
-        return F.cross_entropy(logits.float(), wanted, reduction="sum"), wanted.numel()
+        if logits.dtype != torch.float64:
+            logits = logits.float()
+        return F.cross_entropy(logits, wanted, reduction="sum"), wanted.numel()
 
 
 def _gather_thoughts(

@@ -13,8 +13,8 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How a model was trained to think. The defaults are those of a model never trained by us."""
 
     format: int = 1
-    thoughts: int | None = None
-    """Continuous thoughts in the last stage; None: a model trained without thoughts (or not by us)."""
+    after_question: tuple[str, ...] = ()
+    """Marker tokens between question and text in the last stage of training, thoughts included."""
     question_format: str = "{question}\n"
     """How a question is written before thoughts or text follow."""
     recipe: str | None = None

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from transformers import PreTrainedTokenizerBase
 
 from unspoken.batch import Batch, collate
 from unspoken.build import build_model
@@ -34,7 +35,7 @@ from unspoken.config import After, RunConfig
 from unspoken.data import TrainingData
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
-from unspoken.layout import Layout
+from unspoken.layout import Layout, Marks, Tokens
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
@@ -145,8 +146,8 @@ class _Fit:
             (out / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
         self.accelerator.wait_for_everyone()
         self.bare = self._after(first) if model is None else model
-        self.bare.notes = _notes(config)
         assert self.bare.tokenizer is not None
+        self.bare.notes = _notes(config, self.bare.tokenizer, self.bare.marks)
         self.data = TrainingData(
             config, examples, self.bare.tokenizer, self.bare.marks, positions=self.bare.backbone.max_positions
         )  # fmt: skip
@@ -352,10 +353,11 @@ def _take(examples: Sequence[Example], most: int | None) -> Sequence[Example]:
     return examples[: len(examples) if most is None else most]
 
 
-def _notes(config: RunConfig) -> Notes:
-    # Pause tokens are no thoughts: a model trained on them is asked through its method, not through `reason`.
+def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) -> Notes:
+    # A chain as long as any, so that methods with one slot a step show all of them.
+    prompt = config.method.prompt(Tokens(question=[marks.bot], steps=[[marks.bot]] * 1000, answer=[marks.bot]), marks)
     return Notes(
-        thoughts=config.method.trained_thoughts,
+        after_question=tuple(tokenizer.convert_ids_to_tokens(prompt.input_ids[1:])),
         question_format=config.task.question_format,
         recipe=config.recipe,
         method=type(config.method).__name__,

@@ -58,9 +58,8 @@ class Method(ABC):
         """The largest number of thoughts (or their stand-ins) seen in training; None where there are none to count."""
         return None
 
-    @property
-    def min_rows(self) -> int:
-        """The smallest batch this method is defined on."""
+    def min_rows(self, thoughts: int | None = None) -> int:
+        """The smallest batch this method is defined on, at an explicit number of thoughts or (None) the trained one."""
         return 1
 
     def loss(self, model: LatentLM, batch: Batch) -> Tensor:

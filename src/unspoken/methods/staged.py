@@ -51,6 +51,7 @@ class StagedRemoval(Method):
         """The tokens that stand in the place of `steps` steps."""
 
     def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
+        assert stage >= 0, f"stages count from 0, got {stage}"
         removed = stage if stage <= self.max_stage else len(tokens.steps)
         return self._layout(tokens, removed, self.stand_in(marks, self._slots(tokens, stage)), marks)
 
@@ -178,13 +179,16 @@ class ShuffledThoughts(Enclosed):
     def slot(self, marks: Marks) -> int:
         return marks.thought
 
-    @property
-    def min_rows(self) -> int:
-        return self.thoughts_per_step * self.max_stage + 1
+    def min_rows(self, thoughts: int | None = None) -> int:
+        return 1 + (self.thoughts_per_step * self.max_stage if thoughts is None else thoughts)
 
     def feed_back(self, hidden: Tensor, is_thought: Tensor) -> Tensor:
-        donors = is_thought.nonzero()[:, 0]
-        return hidden.index_copy(0, donors, hidden[donors.roll(1)])
+        if not bool(is_thought.all()):
+            raise ValueError(
+                "ShuffledThoughts needs every row to think in the same columns, got a batch with other rows; "
+                "set curriculum.mix to 0"
+            )
+        return hidden.roll(1, 0)
 
 
 @final

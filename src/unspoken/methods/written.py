@@ -77,6 +77,10 @@ class Pause(Method):
     pauses: int = 6
     """Pause tokens between question and answer; the paper takes as many as Coconut has thoughts."""
 
+    def __post_init__(self) -> None:
+        if self.pauses < 0:
+            raise ValueError(f"pauses must be at least 0, got {self.pauses}")
+
     @property
     def stages(self) -> int:
         return 1
@@ -100,6 +104,14 @@ class ICoT(Method):
     """Once a stage removes more tokens than this, it removes the whole chain; it is then the last stage."""
     smoothing: float = 4.0
     """Lambda: in training o more tokens go with probability proportional to exp(-lambda * o); 0 turns it off."""
+
+    def __post_init__(self) -> None:
+        if self.tokens_per_stage < 1:
+            raise ValueError(f"tokens_per_stage must be at least 1, got {self.tokens_per_stage}")
+        if self.remove_all_beyond < 0:
+            raise ValueError(f"remove_all_beyond must be at least 0, got {self.remove_all_beyond}")
+        if self.smoothing < 0:
+            raise ValueError(f"smoothing must be at least 0, got {self.smoothing}")
 
     @property
     def stages(self) -> int:

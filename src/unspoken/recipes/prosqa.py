@@ -81,7 +81,12 @@ def _two_layer(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunC
         base,
         recipe=f"prosqa/two-layer/{name}",
         method=method,
-        curriculum=replace(base.curriculum, stage_epochs=stage_epochs),
+        # The shuffled control is defined where all rows think in the same columns.
+        curriculum=replace(
+            base.curriculum,
+            stage_epochs=stage_epochs,
+            mix=0.0 if isinstance(method, ShuffledThoughts) else base.curriculum.mix,
+        ),
     )
 
 
