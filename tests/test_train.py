@@ -129,7 +129,7 @@ def test_a_control_that_mixes_rows_never_gets_too_few(tmp_path: Path, monkeypatc
     monkeypatch.setattr(train, "collate", counted)
     fit(tiny(method=method, batch=BatchSize(rows=8, micro=3), max_steps=1), tmp_path / "run")
     assert sum(sizes) == 8
-    assert min(sizes) >= method.min_rows
+    assert min(sizes) >= method.min_rows()
 
 
 def test_a_logged_loss_is_the_mean_a_label_since_the_last_line(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_run_folder_holds_what_its_description_says(finished: tuple[Path, Late
     for (name, ours), theirs in zip(model.state_dict().items(), reread.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs), name
     assert reread.notes.method == "Coconut"
-    assert reread.notes.thoughts == 2
+    assert reread.notes.after_question == ("<|start-latent|>", *["<|latent|>"] * 2, "<|end-latent|>")
 
 
 def test_every_line_of_metrics_is_json_with_its_fields(finished: tuple[Path, LatentLM]) -> None:
