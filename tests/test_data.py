@@ -177,12 +177,6 @@ def test_an_example_longer_than_the_model_is_refused_by_number() -> None:
         training_data(config, positions=longest - 1).layouts(0, [17])
 
 
-def test_a_task_without_training_examples_is_refused() -> None:
-    """Guards against a training of no steps that ends as if all were well."""
-    with pytest.raises(ValueError, match="Fixed has no training examples"):
-        training_data(tiny(task=Fixed(num=0)))
-
-
 def test_an_empty_question_is_refused() -> None:
     """Guards against a layout whose first token is a target, or a thought with nothing before it."""
     config = tiny(task=Fixed())

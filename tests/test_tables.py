@@ -202,7 +202,6 @@ def test_a_task_the_paper_does_not_have_gets_no_column_for_it(tmp_path: Path) ->
     assert [line[column] for line in lines[2:]] == ["-", "97.0 ± 0.3"]
 
 
-@pytest.mark.xfail(strict=True, reason="collect groups by recipe, task class and method class, not by the config")
 def test_runs_that_differ_in_a_flag_do_not_pass_as_seeds(tmp_path: Path) -> None:
     """Guards against a mean over different methods: `--method.thoughts-per-step 2` keeps the recipe's name."""
     one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
@@ -210,7 +209,6 @@ def test_runs_that_differ_in_a_flag_do_not_pass_as_seeds(tmp_path: Path) -> None
     assert len(collect([one, two])) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="collect counts a run as often as it is named")
 def test_one_run_named_twice_is_no_second_seed(tmp_path: Path) -> None:
     """Guards against a spread of zero over "2 seeds" from `table runs/* runs/x`."""
     run = run_folder(tmp_path / "one", tiny(), summary(1, 4))

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
@@ -42,14 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; {PROGRAM} --help lists them")
     try:
         command(args[1:])
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
     except ValueError as error:
         _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -113,9 +117,9 @@ def list_(args: Sequence[str]) -> None:
     width = max(len(name) for name in RECIPES)
     for name, make in RECIPES.items():
         config = make()
-        what = (make.__doc__ or type(config.method).__doc__ or "").splitlines()[0]
-        if "partial(" in what:
-            what = (type(config.method).__doc__ or "").splitlines()[0]
+        # A recipe that is one row of a table says no more than its method does.
+        about = config.method if isinstance(make, partial) else make
+        what = (about.__doc__ or "").splitlines()[0]
         print(f"{name:<{width}}  {what}")
 
 

@@ -41,8 +41,14 @@ class AdamW:
     """Largest gradient norm; None: no clipping, as published."""
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"optimizer.lr must be above 0, got {self.lr}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"optimizer.lr must be above 0 and finite, got {self.lr}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"optimizer.betas must be at least 0 and below 1, got {self.betas}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"optimizer.weight_decay must be at least 0, got {self.weight_decay}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"optimizer.clip_norm must be above 0 or None, got {self.clip_norm}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +155,12 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         self.curriculum.check(self.method.stages)
-        if self.batch.rows < self.method.min_rows() or (self.batch.micro or self.batch.rows) < self.method.min_rows():
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        rows = self.batch.rows
+        # Micro-batches are nearly equal; this is the smallest.
+        smallest = rows // -(-rows // (self.batch.micro or rows))
+        if smallest < self.method.min_rows():
             raise ValueError(
                 f"{type(self.method).__name__} needs at least {self.method.min_rows()} rows in a forward pass, got "
                 f"batch.rows {self.batch.rows} and batch.micro {self.batch.micro}"

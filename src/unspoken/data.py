@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -18,6 +20,8 @@ from transformers import PreTrainedTokenizerBase
 from unspoken.config import RunConfig
 from unspoken.layout import Layout, Marks, Tokens
 from unspoken.tasks.base import Example, Task
+
+T = TypeVar("T")
 
 
 def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
@@ -51,6 +55,13 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
     return tokens
 
 
+def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
+    """Chunks of at most `most` and nearly equal size, so that none is too small for a method that mixes rows."""
+    num = -(-len(items) // most)
+    bounds = [len(items) * k // num for k in range(num + 1)] if num else [0]
+    return [list(items[a:b]) for a, b in pairwise(bounds)]
+
+
 class TrainingData:
     """The training split of a run, laid out on demand."""
 
@@ -69,8 +80,6 @@ class TrainingData:
         self._positions = positions
         self._examples = examples
         self._tokens: dict[int, Tokens] = {}
-        if not len(self._examples):
-            raise ValueError(f"{type(config.task).__name__} has no training examples")
 
     @property
     def steps_per_epoch(self) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 
 from unspoken.batch import Batch, collate
-from unspoken.data import tokenize
+from unspoken.data import even_chunks, tokenize
 from unspoken.layout import Layout, Marks
 from unspoken.methods import Method
 from unspoken.model import LatentLM
@@ -44,7 +43,7 @@ def evaluate(
     # Neighbours in length share a batch; the padding they save is most of a batch of mixed questions.
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     records: dict[int, Record] = {}
-    for chunk in _even_chunks(order, rows):
+    for chunk in even_chunks(order, rows):
         if len(chunk) < (needed := method.min_rows(thoughts)):
             raise ValueError(
                 f"{type(method).__name__} needs at least {needed} rows in a batch, got {len(chunk)}; evaluate more "
@@ -110,10 +109,3 @@ def _decode(model: LatentLM, method: Method, task: Task, prompts: Sequence[Layou
 def _visible(prompt: Layout, marks: Marks) -> list[int]:
     hidden = {marks.bot, marks.eot, marks.thought, marks.pause}
     return [token for token in prompt.input_ids if token not in hidden]
-
-
-def _even_chunks(order: Sequence[int], most: int) -> list[list[int]]:
-    """Chunks of nearly equal size, so that none is too small for a method that mixes rows."""
-    num = -(-len(order) // most)
-    bounds = [len(order) * k // num for k in range(num + 1)] if num else [0]
-    return [list(order[a:b]) for a, b in pairwise(bounds)]

@@ -111,8 +111,11 @@ class LatentLM(nn.Module):
         folder = Path(path)
         if folder.exists() and not (folder / "config.json").is_file():
             raise ValueError(f"{folder}: no config.json, so not a saved model; a run folder keeps its model in final/")
-        lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        try:
+            lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
+            tokenizer = AutoTokenizer.from_pretrained(path)
+        except Exception as error:  # each library underneath raises classes of its own
+            raise ValueError(f"{path}: no model could be loaded: {str(error).splitlines()[0]}") from error
         assert isinstance(tokenizer, PreTrainedTokenizerBase)
         add_markers(lm, tokenizer)
         return cls(lm, tokenizer, Notes.read(folder))

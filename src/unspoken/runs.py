@@ -48,6 +48,8 @@ def evaluate_run(
     if num is not None and num < 1:
         raise ValueError(f"the number of examples must be at least 1, got {num}")
     rows = rows if rows is not None else config.batch.evaluation
+    if single < 0:
+        raise ValueError(f"the number of problems timed at batch 1 (single) must be at least 0, got {single}")
     if rows < 1:
         raise ValueError(f"the number of rows must be at least 1, got {rows}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

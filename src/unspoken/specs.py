@@ -62,6 +62,9 @@ class Llama(ModelSpec):
     tokenizer: TokenizerSpec = Words()
     """Its tokenizer."""
 
+    def __post_init__(self) -> None:
+        _check_sizes(self.layers, self.width, self.heads, self.positions)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,20 @@ class GPT2(ModelSpec):
     """Attention implementation."""
     tokenizer: TokenizerSpec = GPT2Tokenizer()
     """Its tokenizer."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self.layers, self.width, self.heads, self.positions)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+
+
+def _check_sizes(layers: int, width: int, heads: int, positions: int) -> None:
+    if min(layers, width, heads, positions) < 1:
+        raise ValueError(
+            f"layers, width, heads and positions must be at least 1, got {layers}, {width}, {heads} and {positions}"
+        )
+    if width % heads:
+        raise ValueError(f"heads must divide the width {width}, got {heads}")
 
 
 @final

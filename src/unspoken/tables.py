@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from unspoken.config import RunConfig
+from unspoken.config import RunConfig, flatten
 from unspoken.paper import METHOD_NAMES, table1
 from unspoken.records import Summary, read_summary
 
@@ -67,25 +67,30 @@ def collect(runs: Sequence[Path], *, evaluation: str = "test") -> list[Row]:
     Raises:
         ValueError: a folder is no run, or was not evaluated under that name.
     """
-    groups: dict[tuple[str, str, str], list[tuple[int, Summary]]] = {}
-    for run in runs:
+    groups: dict[str, list[tuple[RunConfig, Summary]]] = {}
+    for run in dict.fromkeys(run.resolve() for run in runs):
         config = RunConfig.load(run / "config.json")
         summary = read_summary(run / "eval" / evaluation)
-        key = (config.recipe, type(config.task).__name__, type(config.method).__name__)
-        groups.setdefault(key, []).append((config.seed, summary))
+        groups.setdefault(_but_for_the_seed(config), []).append((config, summary))
     order = list(METHOD_NAMES)
     rows = [
         Row(
-            recipe=recipe,
-            task=task,
-            method=method,
+            recipe=found[0][0].recipe,
+            task=type(found[0][0].task).__name__,
+            method=type(found[0][0].method).__name__,
             evaluation=evaluation,
-            seeds=tuple(seed for seed, _ in found),
+            seeds=tuple(config.seed for config, _ in found),
             summaries=tuple(summary for _, summary in found),
         )
-        for (recipe, task, method), found in groups.items()
+        for found in groups.values()
     ]
     return sorted(rows, key=lambda r: (r.task, order.index(r.method) if r.method in order else len(order), r.recipe))
+
+
+def _but_for_the_seed(config: RunConfig) -> str:
+    """What runs that differ in nothing but seeds (a first run's too) have in common."""
+    fields = {name: value for name, value in flatten(config).items() if name.rpartition(".")[2] != "seed"}
+    return repr(sorted(fields.items()))
 
 
 @dataclass(frozen=True, kw_only=True)

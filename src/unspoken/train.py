@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -32,7 +33,7 @@ from unspoken.batch import Batch, collate
 from unspoken.build import build_model
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
 from unspoken.config import After, RunConfig
-from unspoken.data import TrainingData
+from unspoken.data import TrainingData, even_chunks, tokenize
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
 from unspoken.layout import Layout, Marks, Tokens
@@ -132,18 +133,23 @@ class _Fit:
         self.config, self.out, self.observer, self.device = config, out, observer, device
         self.accelerator = Accelerator(cpu=device == "cpu")
         self.main = self.accelerator.is_main_process
-        if out.exists() and not resume:
+        # Another process may make the folder as soon as it has come this far.
+        if self.main and out.exists() and not resume:
             raise ValueError(f"{out} exists; choose another --out, or continue it with --resume {out}")
+        if resume and not isinstance(config.model, After) and not checkpoints(out / "checkpoints"):
+            raise ValueError(f"{out}: no checkpoint to resume from; start it again with another --out")
         # All that can be wrong with data or model shows before the run folder is made.
         examples = config.task.examples("train")
         self.valid = _take(config.task.examples("valid"), config.validation.examples)
-        if not self.valid:
-            raise ValueError(f"{type(config.task).__name__} has no validation examples")
-        model = None if isinstance(config.model, After) else build_model(config.model, config.task, seed=config.seed)
-        if self.main and not resume:
-            out.mkdir(parents=True)
-            config.save(out / "config.json")
-            (out / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
+        for name, found in (("training", examples), ("validation", self.valid)):
+            if not found:
+                raise ValueError(f"{type(config.task).__name__} has no {name} examples")
+        model = None
+        if not isinstance(config.model, After):
+            model = build_model(config.model, config.task, seed=config.seed)
+            self._check_lengths(model)
+        if self.main:
+            self._open_folder(resume=resume)
         self.accelerator.wait_for_everyone()
         self.bare = self._after(first) if model is None else model
         assert self.bare.tokenizer is not None
@@ -168,6 +174,32 @@ class _Fit:
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
 
+    def _open_folder(self, *, resume: bool) -> None:
+        """A new folder with config and environment; a resumed one remembers each environment it went on in."""
+        environment, path = describe_environment(), self.out / "env.json"
+        if resume:
+            before = json.loads(path.read_text())
+            environment = {**before, "resumed": [*before.get("resumed", []), environment]}
+        else:
+            self.out.mkdir(parents=True)
+            self.config.save(self.out / "config.json")
+        path.write_text(json.dumps(environment, indent=2) + "\n")
+
+    def _check_lengths(self, model: LatentLM) -> None:
+        """Refuses a model too short for what validation will ask of it, in whichever stage."""
+        config, limit = self.config, model.backbone.max_positions
+        assert model.tokenizer is not None
+        if limit is None:
+            return
+        for tokens in tokenize(self.valid, config.task, model.tokenizer):
+            for stage, length in enumerate(config.curriculum.stage_epochs):
+                needed = len(config.method.prompt(tokens, model.marks, stage=stage)) + config.task.max_new_tokens
+                if length and needed > limit:
+                    raise ValueError(
+                        f"stage {stage} needs {needed} positions for a validation prompt and its answer, but the model "
+                        f"has {limit}; raise --model.positions"
+                    )
+
     def _after(self, first: Path | None) -> LatentLM:
         """The model another run ends with, trained now where it is not there yet."""
         spec = self.config.model
@@ -175,12 +207,18 @@ class _Fit:
         if first is None:
             first = self.out / "first"
             if not (first / "final").is_dir():
-                fit(spec.first, first, resume=first.is_dir(), observer=self.observer, device=self.device)
+                try:
+                    fit(spec.first, first, resume=first.is_dir(), observer=self.observer, device=self.device)
+                except Interrupted as stopped:
+                    raise Interrupted(
+                        f"stopped in the first run, saved; continue with: unspoken train --resume {self.out}"
+                    ) from stopped
         elif RunConfig.load(first / "config.json") != spec.first:
             raise ValueError(f"{first} is not a run of model.first; unspoken show {first} tells what it is")
         model = LatentLM.from_pretrained(first / "final")
         if spec.marker_from == "bot":
             copy_markers(model.lm, model.marks)
+        self._check_lengths(model)
         return model
 
     def run(self) -> LatentLM:
@@ -188,11 +226,14 @@ class _Fit:
         started = time.perf_counter() - position.seconds
         window = _Window()
         with _signals() as stop:
-            while position.step < self.num_steps:
+            # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
+            while position.step < self.num_steps or position.batch:
                 epoch = position.epoch
                 if position.batch == 0 and config.curriculum.starts_afresh(epoch):
                     self.optimizer.state.clear()
                 for rows in self.data.epoch(epoch, start=position.batch):
+                    if position.step >= self.num_steps:
+                        break
                     self._step(rows, window)
                     position.step, position.batch = position.step + 1, position.batch + 1
                     position.seconds = time.perf_counter() - started
@@ -202,14 +243,12 @@ class _Fit:
                         window = _Window()
                     if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
                         self._save()
-                    if stop.is_set():
+                    if self._stopping(stop):
                         self._save()
                         raise Interrupted(
                             f"stopped at step {position.step} of {self.num_steps}, saved; continue with: "
                             f"unspoken train --resume {self.out}"
                         )
-                    if last:
-                        break
                 stage_end = config.curriculum.stage(epoch + 1) != config.curriculum.stage(epoch)
                 final_epoch = position.step >= self.num_steps or epoch + 1 == config.curriculum.epochs
                 if stage_end or final_epoch or (epoch + 1) % config.validation.every_epochs == 0:
@@ -223,6 +262,13 @@ class _Fit:
         self.accelerator.wait_for_everyone()
         self.bare.eval()
         return self.bare
+
+    def _stopping(self, stop: threading.Event) -> bool:
+        """Whether any process was asked to stop: all must do so after the same step."""
+        if self.accelerator.num_processes == 1:
+            return stop.is_set()
+        asked = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _step(self, rows: Sequence[Layout], window: _Window) -> None:
         config, accelerator = self.config, self.accelerator
@@ -318,13 +364,32 @@ class _Fit:
     def _load(self) -> None:
         found = checkpoints(self.out / "checkpoints")
         if not found:
-            raise ValueError(f"{self.out}: no checkpoint to resume from; start it again with another --out")
+            # Stopped while the first run trained: this one has yet to begin.
+            torch.manual_seed(self.config.seed + self.accelerator.process_index)
+            return
         self.position = load_checkpoint(found[-1], self.bare, self.optimizer)
+        if self.main:
+            self._forget_later_lines()
+
+    def _forget_later_lines(self) -> None:
+        """Drops lines of metrics.jsonl that tell what happened after the checkpoint: it will happen again."""
+        path, position = self.out / "metrics.jsonl", self.position
+        if not path.is_file():
+            return
+        kept = []
+        for text in path.read_bytes().splitlines():
+            line = msgspec.json.decode(text)
+            # In the middle of an epoch the validation of this very step is yet to come.
+            ends = position.step if line["kind"] == "step" or not position.batch else position.step - 1
+            if line["step"] <= ends:
+                kept.append(text + b"\n")
+        path.write_bytes(b"".join(kept))
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.main:
-            with (self.out / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            with (self.out / "metrics.jsonl").open("ab") as file:
+                # msgspec writes null for a loss that is no number; json would write NaN, which is not JSON.
+                file.write(msgspec.json.encode(line) + b"\n")
 
 
 class _Window:
@@ -345,8 +410,7 @@ class _Window:
 
 
 def _micro_batches(rows: Sequence[Layout], most: int | None, pad_id: int) -> list[Batch]:
-    size = most or len(rows)
-    return [collate(rows[i : i + size], pad_id=pad_id) for i in range(0, len(rows), size)]
+    return [collate(chunk, pad_id=pad_id) for chunk in even_chunks(rows, most or max(len(rows), 1))]
 
 
 def _take(examples: Sequence[Example], most: int | None) -> Sequence[Example]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import networkx as nx
 import pytest
@@ -13,10 +14,11 @@ from unspoken.tasks.fork import HIDDEN, Fork
 from unspoken.tasks.shortcuts import shortcut_accuracies
 
 TASKS = st.builds(
-    lambda hops, width, crossings: Fork(hops=hops, width=width, crossings=crossings, symbols=40),
-    st.integers(2, 4),
-    st.integers(2, 3),
-    st.integers(0, 2),
+    Fork,
+    hops=st.integers(2, 4),
+    width=st.integers(2, 3),
+    crossings=st.integers(0, 2),
+    symbols=st.just(40),
 )
 
 
@@ -25,10 +27,11 @@ def test_the_chain_is_a_shortest_path_and_the_wrong_option_unreachable(task: For
     """Guards the gold answer, read back from the question's own text."""
     example = task.draw(random.Random(seed))
     told, asked = example.question.split(" ? ")
-    graph = nx.DiGraph([tuple(fact.split()) for fact in told.removesuffix(" ;").split(" ; ")])
+    facts = [fact.split() for fact in told.removesuffix(" ;").split(" ; ")]
+    graph = nx.DiGraph([(a, b) for a, b in facts])
     options, root = asked.split(" | ")
     walked = [root, *example.steps]
-    assert all(graph.has_edge(a, b) for a, b in zip(walked, walked[1:], strict=False))
+    assert all(graph.has_edge(a, b) for a, b in pairwise(walked))
     assert len(example.steps) == task.hops == nx.shortest_path_length(graph, root, example.answer)
     (wrong,) = set(options.split()) - {example.answer}
     assert not nx.has_path(graph, root, wrong)

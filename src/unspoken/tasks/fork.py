@@ -52,6 +52,9 @@ class Fork(Task):
     """Seed of the problems of all three splits."""
 
     def __post_init__(self) -> None:
+        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
+            if num < 0:
+                raise ValueError(f"num_{name} must be at least 0, got {num}")
         nodes = 2 * (1 + self.hops * self.width)
         if not nodes <= self.symbols <= len(string.ascii_letters):
             raise ValueError(

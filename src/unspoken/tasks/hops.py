@@ -41,6 +41,9 @@ class Hops(Task):
     """Further words of the vocabulary, for a model that goes on with another task."""
 
     def __post_init__(self) -> None:
+        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
+            if num < 0:
+                raise ValueError(f"num_{name} must be at least 0, got {num}")
         most = len(self.symbols or string.ascii_lowercase)
         if not 2 <= self.nodes <= most:
             raise ValueError(f"nodes must be between 2 and {most}, the number of names, got {self.nodes}")
