@@ -67,8 +67,9 @@ def test_verdict_on_text(path: str, hidden: int, answer: str, verdict: PathClass
 @pytest.mark.parametrize(("path", "hidden", "answer", "verdict"), VERDICTS)
 def test_verdict_on_symbols(path: str, hidden: int, answer: str, verdict: PathClass) -> None:
     """Guards the six classes on symbols, where the first node written stands after one that is not."""
-    text = " ".join([*path.split()[1:], f"### {answer}" if answer else ""])
-    assert judge(text, SMALL_SYMBOLIC, hidden=hidden) is verdict
+    if answer:  # without marks the last word is the answer, so a chain alone cannot be told apart
+        text = " ".join([*path.split()[1:], answer])
+        assert judge(text, SMALL_SYMBOLIC, hidden=hidden) is verdict
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_detour_among_the_hidden_steps_shows_in_sentences_only() -> None:
     """Guards the node before the first written symbol: "d e" may have come by c, "Every f is a d." came by f."""
     text = "Every f is a d.\nEvery d is a e.\n### A is a e."
     assert judge(text, SMALL_TEXT, hidden=2) is PathClass.LONGER_PATH
-    assert judge("d e ### e", SMALL_SYMBOLIC, hidden=2) is PathClass.CORRECT_PATH
+    assert judge("d e e", SMALL_SYMBOLIC, hidden=2) is PathClass.CORRECT_PATH
 
 
 def test_judge_refuses_negative_hidden() -> None:
@@ -105,6 +106,7 @@ def test_every_suffix_of_a_gold_chain_is_a_correct_path(task: ProsQA | SymbolicP
     """Guards the interpolation analysis: the gold chain after k hidden steps is a correct path for every k."""
     for example in task.examples("train")[:100]:
         for hidden in range(len(example.steps) + 1):
-            text = "\n".join([*example.steps[hidden:], "### " + example.answer])
+            mark = "### " if isinstance(task, ProsQA) else ""
+            text = "\n".join([*example.steps[hidden:], mark + example.answer])
             want = PathClass.CORRECT_PATH if hidden < len(example.steps) else PathClass.CORRECT_LABEL
             assert judge(text, example, hidden=hidden) is want

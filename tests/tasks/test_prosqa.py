@@ -421,7 +421,7 @@ def test_extract_and_correct_follow_the_published_evaluation() -> None:
     text = TEXT.examples("train")[0]
     symbolic = SYMBOLIC.examples("train")[0]
     assert TEXT.correct(TEXT.extract("".join(TEXT.write(text).steps) + TEXT.write(text).answer), text)
-    assert SYMBOLIC.correct(SYMBOLIC.extract(" ".join(symbolic.steps) + " ### " + symbolic.answer), symbolic)
+    assert SYMBOLIC.correct(SYMBOLIC.extract(" ".join(symbolic.steps) + " " + symbolic.answer), symbolic)
     assert not TEXT.correct(TEXT.extract("### " + text.answer.removesuffix(".")), text)
     assert not SYMBOLIC.correct(SYMBOLIC.extract(" ".join(symbolic.steps)), symbolic)
 

@@ -42,7 +42,8 @@ def judge(text: str, example: Example, *, hidden: int = 0) -> PathClass:
     would let it leave out steps that nothing stands for. The shortest completion decides between correct and longer.
 
     Args:
-        text: what the model wrote after its prompt: steps, then `###` and the answer.
+        text: what the model wrote after its prompt: steps, then `###` and the answer; in the symbolic form steps and
+            answer are nodes alike, and the last one is the answer.
         example: the problem; a shortest path is judged by its graph, not by its own steps.
         hidden: how many steps the thoughts in the prompt stand for (thoughts divided by thoughts per step).
 
@@ -52,12 +53,13 @@ def judge(text: str, example: Example, *, hidden: int = 0) -> PathClass:
     if hidden < 0:
         raise ValueError(f"hidden: expected the number of steps that thoughts stand for, 0 or more, got {hidden}")
     graph = graph_of(example)
-    chain, answer = _parts(text, example)
+    symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
+    symbolic = example.steps[0] in symbols  # a step is the node it leads to
+    chain, answer = _symbolic_parts(text) if symbolic else _parts(text, example)
     correct = answer == example.answer
     if not chain:
         return PathClass.CORRECT_LABEL if correct else PathClass.INCORRECT_LABEL
-    symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
-    if example.steps[0] in symbols:  # the symbolic form: a step is the node it leads to
+    if symbolic:
         nodes = _join_nodes(chain, symbols)
         unwritten = 1
     else:
@@ -81,6 +83,12 @@ def _parts(text: str, example: Example) -> tuple[str, str]:
     if mark:
         return chain.strip(), text.rpartition("#")[2].strip()
     return ("", text.strip()) if text.strip() == example.answer else (chain.strip(), "")
+
+
+def _symbolic_parts(text: str) -> tuple[str, str]:
+    """All words but the last, and the last."""
+    words = text.split()
+    return " ".join(words[:-1]), words[-1] if words else ""
 
 
 def _join_nodes(chain: str, symbols: tuple[str, ...]) -> list[int] | None:

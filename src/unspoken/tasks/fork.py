@@ -78,7 +78,7 @@ class Fork(Task):
 
     @property
     def max_new_tokens(self) -> int:
-        return self.hops + 3
+        return self.hops + 2
 
     def examples(self, split: Split) -> Sequence[Example]:
         num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
@@ -121,11 +121,18 @@ class Fork(Task):
         )
 
     def write(self, example: Example) -> Written:
-        """As it stands: words are separated by spaces, so no newlines are needed."""
-        return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
+        """As it stands: words are separated by spaces, so no newlines are needed.
+
+        No `###` before the answer: the thoughts' last step is the answer, so nothing should stand between the two.
+        """
+        return Written(question=example.question, steps=example.steps, answer=example.answer)
+
+    def extract(self, text: str) -> str:
+        """The last word: a chain, where there is one, comes first."""
+        return text.split()[-1] if text.split() else ""
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "###", "|", HIDDEN, *self.names]
+        return [";", "?", "|", HIDDEN, *self.names]
 
     def _node(self, layer: int, arm: int) -> int:
         """Id within a family: 0 is the root, then layer by layer."""

@@ -52,7 +52,7 @@ class Hops(Task):
 
     @property
     def max_new_tokens(self) -> int:
-        return self.hops + 3
+        return self.hops + 2
 
     @property
     def question_format(self) -> str:
@@ -81,7 +81,11 @@ class Hops(Task):
 
     def write(self, example: Example) -> Written:
         """As it stands: words are separated by spaces, so no newlines are needed."""
-        return Written(question=example.question, steps=example.steps, answer=f"### {example.answer}")
+        return Written(question=example.question, steps=example.steps, answer=example.answer)
+
+    def extract(self, text: str) -> str:
+        """The last word: a chain, where there is one, comes first."""
+        return text.split()[-1] if text.split() else ""
 
     def words(self) -> Sequence[str]:
-        return [";", "?", "###", *self.other_words, *(self.symbols or string.ascii_lowercase[: self.nodes])]
+        return [";", "?", *self.other_words, *(self.symbols or string.ascii_lowercase[: self.nodes])]

@@ -199,7 +199,7 @@ class SymbolicProsQA(Task):
     """The problems of `ProsQA` without language, for small models trained from scratch ("Reasoning by superposition").
 
     A question is `n4 n17 ; n17 n9 ; ... ? n9 n30 | n4`: edges in random order, the two options, the root. Step k is the
-    k-th node after the root, the answer the last one. Nodes are named by a random permutation, since the published ids
+    k-th node after the root, the answer the last one once more. Nodes are named by a random permutation, since the published ids
     are topological and would tell depth (the higher id alone is right in 60 %). Training examples are redrawn every
     epoch; validation and test symbols depend on the split and the row index alone.
 
@@ -228,7 +228,7 @@ class SymbolicProsQA(Task):
 
     @property
     def max_new_tokens(self) -> int:
-        """Six nodes, `###`, the answer and the end of text, with room for a model that goes astray."""
+        """Six nodes, the answer and the end of text, with room for a model that goes astray."""
         return 16
 
     def examples(self, split: Split) -> Sequence[Example]:
@@ -260,11 +260,15 @@ class SymbolicProsQA(Task):
 
     def write(self, example: Example) -> Written:
         """No newlines: words are separated by whitespace, and each piece is tokenized by itself."""
-        return Written(question=example.question, steps=example.steps, answer="### " + example.answer)
+        return Written(question=example.question, steps=example.steps, answer=example.answer)
+
+    def extract(self, text: str) -> str:
+        """The last word. There is no `###`: the last thought is the answer, so nothing should stand between them."""
+        return text.split()[-1] if text.split() else ""
 
     def words(self) -> Sequence[str]:
-        """The whole vocabulary: five marks and forty node symbols."""
-        return (";", "?", "###", "|", HIDDEN, *NODE_SYMBOLS)
+        """The whole vocabulary: four marks and forty node symbols."""
+        return (";", "?", "|", HIDDEN, *NODE_SYMBOLS)
 
 
 def _stream(seed: int) -> str:
