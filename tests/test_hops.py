@@ -47,7 +47,7 @@ def test_every_word_is_in_the_vocabulary(task: Hops, seed: int) -> None:
     written = task.write(task.draw(random.Random(seed)))
     used = {word for text in (written.question, *written.steps, written.answer) for word in text.split()}
     assert used <= set(task.words())
-    assert len(task.words()) == len(set(task.words())) == task.nodes + 3
+    assert len(task.words()) == len(set(task.words())) == task.nodes + 2
 
 
 def test_problems_are_functions_of_seed_split_and_index() -> None:
@@ -97,7 +97,7 @@ def _fact_to(example: Example) -> str:
 
 
 def test_the_longest_output_fits() -> None:
-    """Guards max_new_tokens: chain, `###`, answer and end-of-text, and not one token more is needed."""
+    """Guards max_new_tokens: chain, answer and end-of-text, and not one token more is needed."""
     task = Hops(nodes=6, hops=5)
     tokenizer = build_tokenizer(Words(), task)
     for tokens in tokenize(task.examples("test")[:50], task, tokenizer):
@@ -105,16 +105,16 @@ def test_the_longest_output_fits() -> None:
 
 
 def test_answers_are_extracted_and_judged() -> None:
-    """Guards the verdict: the answer is what follows the last marker, and the chain before it does not count."""
+    """Guards the verdict: the answer is the last word, and the chain before it does not count."""
     task = Hops(nodes=5, hops=2)
     example = task.examples("test")[0]
     written = task.write(example)
     right = task.extract(" ".join([*written.steps, written.answer]))
     assert right == example.answer
     assert task.correct(right, example)
-    assert task.extract("a b ### c") == "c"
+    assert task.extract("a b c c") == "c"
     assert task.extract("c") == "c"
     assert task.extract("") == ""
     wrong = next(letter for letter in "abcde" if letter != example.answer)
-    for output in (f"{example.answer} ### {wrong}", "", f"### {example.answer} {example.answer}", "###"):
+    for output in (f"{example.answer} {wrong}", "", ";"):
         assert not task.correct(task.extract(output), example), output

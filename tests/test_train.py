@@ -389,7 +389,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(changes: dict[str, Any], messa
 def test_a_model_too_short_to_be_validated_is_refused_before_training(tmp_path: Path) -> None:
     """Guards hours of training that end at the first validation of a later stage."""
     config = tiny()
-    longest = 17 + 6  # five facts and a question; a chain of two, `### x` and the end, or <bot> and <eot> in its place
+    longest = 17 + 5  # five facts and a question; a chain of two, the answer and the end, or markers in its place
     with pytest.raises(ValueError, match="positions"):
         fit(replace(config, model=replace(MODEL, positions=longest + 1)), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -423,7 +423,7 @@ def test_extract_and_correct_follow_the_published_evaluation() -> None:
     assert TEXT.correct(TEXT.extract("".join(TEXT.write(text).steps) + TEXT.write(text).answer), text)
     assert SYMBOLIC.correct(SYMBOLIC.extract(" ".join(symbolic.steps) + " " + symbolic.answer), symbolic)
     assert not TEXT.correct(TEXT.extract("### " + text.answer.removesuffix(".")), text)
-    assert not SYMBOLIC.correct(SYMBOLIC.extract(" ".join(symbolic.steps)), symbolic)
+    assert not SYMBOLIC.correct(SYMBOLIC.extract(symbolic.steps[0]), symbolic)
 
 
 def test_importing_the_task_is_cheap() -> None:

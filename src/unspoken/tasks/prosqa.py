@@ -199,9 +199,9 @@ class SymbolicProsQA(Task):
     """The problems of `ProsQA` without language, for small models trained from scratch ("Reasoning by superposition").
 
     A question is `n4 n17 ; n17 n9 ; ... ? n9 n30 | n4`: edges in random order, the two options, the root. Step k is the
-    k-th node after the root, the answer the last one once more. Nodes are named by a random permutation, since the published ids
-    are topological and would tell depth (the higher id alone is right in 60 %). Training examples are redrawn every
-    epoch; validation and test symbols depend on the split and the row index alone.
+    k-th node after the root, the answer the last one once more. Nodes are named by a random permutation, since the
+    published ids are topological and would tell depth (the higher id alone is right in 60 %). Training examples are
+    redrawn every epoch; validation and test symbols depend on the split and the row index alone.
 
     Differs from the paper's symbolic ProsQA (3 to 4 hops, own vocabulary) because it shares the released problems;
     `max_hops=4` gives its lengths.
