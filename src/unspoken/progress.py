@@ -63,5 +63,6 @@ class LiveTraining:
         if not self._console.is_terminal:
             self._console.print(
                 f"{self._named(report.recipe)}: step {report.step}, stage {report.stage}, "
-                f"accuracy {self._accuracy} of {report.num}"
+                f"accuracy {self._accuracy} of {report.num}",
+                soft_wrap=True,
             )

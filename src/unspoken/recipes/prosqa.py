@@ -135,7 +135,7 @@ def small_opened() -> RunConfig:
         recipe="prosqa/small/opened",
         task=SymbolicProsQA(hidden=0.6),
         model=After(first=small_walk()),
-        curriculum=Curriculum(stage_epochs=(4,)),
+        curriculum=Curriculum(stage_epochs=(2,)),
     )
 
 
@@ -147,14 +147,14 @@ def _small(name: str, method: Enclosed) -> RunConfig:
         task=SymbolicProsQA(hidden=0.7),
         method=method,
         model=After(first=small_opened(), marker_from="bot"),
-        curriculum=Curriculum(stage_epochs=(0, 2, 2, 2, 0, 0, 0, 0), mix=0.2, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 1, 2, 2, 0, 0, 0, 0), mix=0.2, mix_over="past"),
     )
     return replace(
         frontier,
         recipe=f"prosqa/small/{name}",
         task=SymbolicProsQA(hidden=0.15),
         model=After(first=frontier),
-        curriculum=Curriculum(stage_epochs=(0, 0, 2, 3, 3, 3, 3, 12), mix=0.3, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 0, 1, 1, 1, 1, 1, 6), mix=0.3, mix_over="past"),
         optimizer=replace(frontier.optimizer, lr=2e-3),
     )
 
@@ -167,7 +167,7 @@ def small_cot() -> RunConfig:
         task=SymbolicProsQA(),
         method=CoT(),
         model=After(first=small_opened()),
-        curriculum=Curriculum(stage_epochs=(32,)),
+        curriculum=Curriculum(stage_epochs=(16,)),
     )
 
 
