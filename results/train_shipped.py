@@ -65,11 +65,15 @@ def pack(runs: Path) -> None:
             source, target = runs / name / part, FOLDER / name / part
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+        # What ran was a process of this script; its own arguments name folders of one machine.
+        environment = json.loads((FOLDER / name / "env.json").read_text())
+        environment["command"] = "python results/train_shipped.py"
+        (FOLDER / name / "env.json").write_text(json.dumps(environment, indent=2) + "\n")
         config = RunConfig.load(runs / name / "config.json")
         manifest[name] = {
             "recipe": config.recipe,
             "seed": config.seed,
-            "commit": json.loads((runs / name / "env.json").read_text())["commit"],
+            "commit": environment["commit"],
             "weights": "final",
             "sha256": sha256(FOLDER / name / "final" / "model.safetensors"),
         }

@@ -19,11 +19,16 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
-        "command": " ".join(["unspoken", *sys.argv[1:]]),
+        "command": _command(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
         "cores": os.cpu_count(),
     }
+
+
+def _command() -> str:
+    program = Path(sys.argv[0]).name
+    return " ".join(["unspoken" if program in ("unspoken", "__main__.py") else program, *sys.argv[1:]])
 
 
 def _version(name: str) -> str | None:

@@ -24,7 +24,7 @@ from unspoken.tasks.fork import HIDDEN, Fork
 from unspoken.tasks.hops import Hops
 
 # 100 steps of 64 problems an epoch.
-_FORK = Fork(num_train=6_400)
+_FORK = Fork(crossings=2, num_train=6_400)
 
 
 def walk() -> RunConfig:
@@ -70,7 +70,7 @@ def _staged(name: str, method: Enclosed) -> RunConfig:
         recipe=f"demo/planning/{name}",
         task=replace(_FORK, hidden=0.15),
         model=After(first=frontier),
-        curriculum=Curriculum(stage_epochs=(0, 0, 3, 12, 0), mix=0.3, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 0, 2, 8, 0), mix=0.3, mix_over="past"),
         optimizer=replace(frontier.optimizer, lr=2e-3),
     )
 
@@ -93,7 +93,7 @@ def cot() -> RunConfig:
         task=_FORK,
         method=CoT(),
         model=After(first=opened()),
-        curriculum=Curriculum(stage_epochs=(24,)),
+        curriculum=Curriculum(stage_epochs=(19,)),
     )
 
 
