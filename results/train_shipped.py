@@ -70,6 +70,8 @@ def pack(runs: Path) -> None:
         environment["command"] = "python results/train_shipped.py"
         (FOLDER / name / "env.json").write_text(json.dumps(environment, indent=2) + "\n")
         config = RunConfig.load(runs / name / "config.json")
+        if config != find_recipe(config.recipe) or environment["commit"].endswith("+"):
+            raise SystemExit(f"{name}: trained from another recipe or from uncommitted code; train it again")
         manifest[name] = {
             "recipe": config.recipe,
             "seed": config.seed,

@@ -120,13 +120,25 @@ def test_a_summary_counts_what_the_records_say() -> None:
         record(0, num_tokens=4, num_thoughts=2, seconds=0.5),
         record(1, num_tokens=6, num_thoughts=2, seconds=0.1, correct=False),
     ]
-    found = summarize(records, split="valid", rows=2, single=[9.0, 1.0, 2.0], forced_thoughts=2, hardware="x", task={})
+    found = summarize(
+        records,
+        split="valid",
+        rows=2,
+        single=[9.0, 1.0, 2.0],
+        forced_thoughts=2,
+        hardware="x",
+        task={},
+        weights="best",
+        commit=None,
+    )
     assert (found.num, found.num_correct, found.accuracy) == (2, 1, 0.5)
     assert (found.tokens, found.thoughts) == (5, 2)
     assert found.seconds_batched == pytest.approx(0.3)
     assert found.seconds_single == 2.0
     with pytest.raises(ValueError, match="is the split empty"):
-        summarize([], split="test", rows=1, single=[], forced_thoughts=None, hardware="", task={})
+        summarize(
+            [], split="test", rows=1, single=[], forced_thoughts=None, hardware="", task={}, weights="best", commit=None
+        )
 
 
 @pytest.mark.parametrize(

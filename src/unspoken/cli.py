@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import tyro
 
-from unspoken.config import RunConfig, nearest
+from unspoken.config import After, RunConfig, nearest
 
 if TYPE_CHECKING:
     from unspoken.records import Summary
@@ -197,11 +197,13 @@ def train(args: Sequence[str]) -> None:
         raise ValueError(f"train needs a recipe first, as in {PROGRAM} train demo/coconut; {PROGRAM} list shows them")
     from unspoken.recipes import find_recipe
 
-    options = _parse(_Train, rest, name=f"train {recipe}", default=_Train(config=find_recipe(recipe)))
-    out = options.out or Path("runs") / recipe.replace("/", "-")
-    if out.exists():
-        raise ValueError(f"{out} exists; choose another --out, or continue it with: {PROGRAM} train --resume {out}")
-    _fit(options.config, out, resume=False)
+    base = find_recipe(recipe)
+    options = _parse(_Train, rest, name=f"train {recipe}", default=_Train(config=base))
+    config = options.config
+    # --seed is the whole run's; --model.first.seed can still say otherwise.
+    if config.seed != base.seed and isinstance(config.model, After) and config.model.first.seed == base.seed:
+        config = config.with_seed(config.seed)
+    _fit(config, options.out or Path("runs") / recipe.replace("/", "-"), resume=False)
 
 
 def _fit(config: RunConfig, out: Path, *, resume: bool) -> None:
@@ -274,6 +276,8 @@ def eval_(args: Sequence[str]) -> None:
         single=options.single,
     )
     print(_describe(summary))
+    if summary.path_classes:
+        print("; ".join(f"{name} {count}" for name, count in summary.path_classes.items()))
     print(f"records: {folder / 'records.jsonl'}")
 
 
@@ -281,7 +285,8 @@ def _describe(summary: Summary) -> str:
     low, high = summary.interval
     single = "" if summary.seconds_single is None else f"{1000 * summary.seconds_single:.1f} ms a problem at batch 1, "
     return (
-        f"{summary.split}: {100 * summary.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {summary.num}, "
+        f"{summary.split}, {summary.weights} weights: "
+        f"{100 * summary.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {summary.num}, "
         f"{summary.tokens:.1f} tokens + {summary.thoughts:.1f} thoughts, "
         f"{single}{1000 * summary.seconds_batched:.1f} ms in batches of {summary.rows}"
     )
@@ -306,7 +311,13 @@ def table(args: Sequence[str]) -> None:
     options = _parse(_Table, args, name="table")
     if not options.runs:
         raise ValueError(f"table needs at least one run folder, as in {PROGRAM} table runs/*")
-    print(render(collect(options.runs, evaluation=options.eval), options.format), end="")
+    runs = list(options.runs)
+    if len(runs) > 1:
+        # `runs/*` holds folders of other kinds too.
+        runs = [run for run in runs if (run / "eval" / options.eval / "summary.json").is_file()] or runs
+        for left in (run for run in options.runs if run not in runs):
+            print(f"{PROGRAM}: note: {left} has no evaluation named {options.eval}, left out", file=sys.stderr)
+    print(render(collect(runs, evaluation=options.eval), options.format), end="")
 
 
 def data(args: Sequence[str]) -> None:

@@ -175,6 +175,13 @@ class RunConfig:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
 
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same run under another seed, the runs it starts after included."""
+        model = self.model
+        if isinstance(model, After):
+            model = dataclasses.replace(model, first=model.first.with_seed(seed))
+        return dataclasses.replace(self, seed=seed, model=model)
+
     def save(self, path: Path) -> None:
         """Writes the config as JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(to_builtins(self)), indent=2) + b"\n")

@@ -83,7 +83,7 @@ def run_demo(out: Path, *, seed: int, num: int) -> None:
     results = out / "demo"
     for folder in [results, *(_folder(out, name) for act in ACTS for name in (*act.recipes, act.first) if name)]:
         if folder.exists():
-            raise ValueError(f"{folder} exists; choose another --out, or remove it")
+            raise ValueError(f"{folder} exists; remove it (rm -r {out}/demo*) or choose another --out")
     started = time.perf_counter()
     shown: list[tuple[Act, list[Row], list[Path]]] = []
     for act in ACTS:
@@ -120,7 +120,7 @@ def _folder(out: Path, recipe: str) -> Path:
 def _train_all(act: Act, out: Path, seed: int, console: Console) -> list[Path]:
     """The common warm start, then every recipe from there."""
     assert act.first is not None
-    start = replace(find_recipe(act.first), seed=seed)
+    start = find_recipe(act.first).with_seed(seed)
     _train(start, _folder(out, act.first), console)
     for name in act.recipes:
         config = find_recipe(name)

@@ -66,6 +66,7 @@ def evaluate(
                 num_tokens=len(ids),
                 num_thoughts=prompts[i].num_thoughts,
                 seconds=seconds,
+                path_class=task.classify(text, examples[i], hidden=method.hidden_steps(stage=stage, thoughts=thoughts)),
             )
         on_batch(len(chunk))
     return [records[i] for i in range(len(prompts))]

@@ -109,7 +109,7 @@ class LatentLM(nn.Module):
             ValueError: `path` is a local folder without a model, or our notes in it are malformed.
         """
         folder = Path(path)
-        if folder.exists() and not (folder / "config.json").is_file():
+        if (folder.exists() or folder.is_absolute()) and not (folder / "config.json").is_file():
             raise ValueError(f"{folder}: no config.json, so not a saved model; a run folder keeps its model in final/")
         try:
             lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
@@ -289,6 +289,10 @@ class LatentLM(nn.Module):
         hidden, thoughts, cache = self._walk(input_ids, attention_mask, position_ids, is_thought, feed_back)
         loss = loss_sum = None
         if labels is not None:
+            if labels.shape != input_ids.shape:
+                raise ValueError(
+                    f"labels has shape {tuple(labels.shape)}, expected {tuple(input_ids.shape)} as input_ids"
+                )
             loss_sum, num_labels = self._loss_sum(hidden, labels)
             loss = loss_sum / max(num_labels, 1)
         return LatentOutput(
@@ -320,6 +324,12 @@ class LatentLM(nn.Module):
             position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
         if is_thought is None:
             is_thought = torch.zeros_like(input_ids, dtype=torch.bool)
+        others = {"attention_mask": attention_mask, "position_ids": position_ids, "is_thought": is_thought}
+        for name, tensor in others.items():
+            if tensor.shape != input_ids.shape:
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}, expected {tuple(input_ids.shape)} as input_ids"
+                )
         limit = self.backbone.max_positions
         # The width bounds every position, so the check needs no value from the device in the usual case.
         if limit is not None and input_ids.shape[1] > limit and (longest := int(position_ids.max()) + 1) > limit:
@@ -350,7 +360,7 @@ class LatentLM(nn.Module):
                 if not outputs:
                     raise ValueError("a continuous thought needs at least one token before it in its row")
                 think = is_thought[:, span.start]
-                if not think.is_cuda and bool((think & (position_ids[:, span.start] == 0)).any()):
+                if bool((think & (position_ids[:, span.start] == 0)).any()):
                     raise ValueError("a continuous thought needs at least one token before it in its row")
                 thought = feed_back(outputs[-1][:, -1], think).to(x.dtype)
                 x = torch.where(think[:, None], self.backbone.feed_back(thought), x[:, 0])[:, None]
@@ -368,7 +378,7 @@ class LatentLM(nn.Module):
         # Rows with a label only: the unembedding is the larger part of a small model's arithmetic.
         logits = self.backbone.unembed(hidden[:, :-1][labelled])
         wanted = targets[labelled]
-        if not logits.is_cuda and wanted.numel() and not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[-1]:
+        if wanted.numel() and not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[-1]:
             raise ValueError(
                 f"labels go from {int(wanted.min())} to {int(wanted.max())}, but the vocabulary has "
                 f"{logits.shape[-1]} tokens; were the labels made with another tokenizer?"
@@ -376,6 +386,13 @@ class LatentLM(nn.Module):
         if logits.dtype != torch.float64:
             logits = logits.float()
         return F.cross_entropy(logits, wanted, reduction="sum"), wanted.numel()
+
+
+def _check_shape(name: str, tensor: Tensor, input_ids: Tensor) -> None:
+    if tensor.shape != input_ids.shape:
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}, expected {tuple(input_ids.shape)}, that of input_ids"
+        )
 
 
 def _gather_thoughts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens written, end-of-text left out as in the paper's counts."""
     num_thoughts: int
     """Continuous thoughts, which the paper counts as tokens for Coconut."""
+    path_class: str | None = None
+    """Class of the written chain, where the task has such classes (ProsQA: the paper's six)."""
     seconds: float
     """This row's share of its batch's decoding time."""
 
@@ -51,7 +54,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The number of thoughts asked for; None: as the method's last stage has."""
     hardware: str = ""
     task: dict[str, Any] = {}
-    """The task's settings, which say which problems these were."""
+    """The task's settings and version, which say which problems these were."""
+    weights: str = ""
+    """Which of the run's weights: best or final."""
+    commit: str | None = None
+    """Commit of the code that evaluated."""
+    path_classes: dict[str, int] = {}
+    """How many outputs fell into each class, where the task has such classes."""
 
     @property
     def accuracy(self) -> float:
@@ -79,6 +88,8 @@ def summarize(
     forced_thoughts: int | None,
     hardware: str,
     task: dict[str, Any],
+    weights: str,
+    commit: str | None,
 ) -> Summary:
     """The summary of records; `single` are batch-1 seconds of some of the problems."""
     if not records:
@@ -95,6 +106,9 @@ def summarize(
         forced_thoughts=forced_thoughts,
         hardware=hardware,
         task=task,
+        weights=weights,
+        commit=commit,
+        path_classes=dict(Counter(r.path_class for r in records if r.path_class is not None).most_common()),
     )
 
 

@@ -9,22 +9,25 @@ from typing import Literal
 import torch
 
 from unspoken.config import RunConfig, to_builtins
-from unspoken.environment import processor_name
+from unspoken.data import even_chunks
+from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
 from unspoken.records import Summary, summarize, write_records
 from unspoken.tasks.base import Split
 
 
-def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> LatentLM:
-    """The trained model of a run; `best` falls back to `final` where validation never reached the final stage.
+def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> tuple[LatentLM, str]:
+    """The trained model of a run, and which weights they are.
+
+    `best` falls back to `final` where validation never reached the final stage.
 
     Raises:
         ValueError: the run has no trained model yet.
     """
     for name in [weights] if weights == "final" else ["best", "final"]:
         if (run / name / "config.json").is_file():
-            return LatentLM.from_pretrained(run / name)
+            return LatentLM.from_pretrained(run / name), name
     raise ValueError(f"{run}: no trained model in {weights}/; has the run ended? unspoken train --resume {run}")
 
 
@@ -53,7 +56,8 @@ def evaluate_run(
     if rows < 1:
         raise ValueError(f"the number of rows must be at least 1, got {rows}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_run(run, weights=weights).to(device)
+    model, found = load_run(run, weights=weights)
+    model = model.to(device)
     examples = config.task.examples(split)[slice(num)]
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         timed = time_single(model, config.task, config.method, examples[: single + 1], thoughts=thoughts)
@@ -63,11 +67,13 @@ def evaluate_run(
     summary = summarize(
         records,
         split=split,
-        rows=min(rows, len(records)),
+        rows=max(len(chunk) for chunk in even_chunks(records, rows)),
         single=timed,
         forced_thoughts=thoughts,
         hardware=device_name,
-        task=to_builtins(config.task),
+        task={**to_builtins(config.task), "version": config.task.version},
+        weights=found,
+        commit=describe_environment()["commit"],
     )
     write_records(folder, records, summary)
     return summary

@@ -72,6 +72,12 @@ def collect(runs: Sequence[Path], *, evaluation: str = "test") -> list[Row]:
         config = RunConfig.load(run / "config.json")
         summary = read_summary(run / "eval" / evaluation)
         groups.setdefault(_but_for_the_seed(config), []).append((config, summary))
+    for found in groups.values():
+        seeds = [config.seed for config, _ in found]
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"two runs of {found[0][0].recipe} have the same seed {seeds}; name only one of them")
+        if len({(s.num, s.forced_thoughts, repr(s.task)) for _, s in found}) > 1:
+            raise ValueError(f"runs of {found[0][0].recipe} were evaluated on different problems or thoughts")
     order = list(METHOD_NAMES)
     rows = [
         Row(
@@ -123,6 +129,7 @@ def _milliseconds(seconds: float | None) -> str:
 COLUMNS = [
     Column(heading="Task", cell=lambda row: row.task),
     Column(heading="Method", cell=lambda row: METHOD_NAMES.get(row.method, row.method)),
+    Column(heading="Recipe", cell=lambda row: row.recipe),
     Column(heading="Accuracy %", cell=accuracy_cell),
     Column(heading="Paper %", cell=_paper_cell),
     Column(heading="Tokens", cell=lambda row: f"{row.tokens:.1f}"),
@@ -134,8 +141,13 @@ COLUMNS = [
 
 
 def columns(rows: Sequence[Row]) -> list[Column]:
-    """The columns worth showing: the paper's only where it has a figure for one of the rows."""
-    return [c for c in COLUMNS if c.heading != "Paper %" or any(_paper_cell(row) != "-" for row in rows)]
+    """The columns worth showing: the paper's where it has a figure, the recipe's where task and method do not tell."""
+    hidden = set()
+    if all(_paper_cell(row) == "-" for row in rows):
+        hidden.add("Paper %")
+    if len({(row.task, row.method) for row in rows}) == len(rows):
+        hidden.add("Recipe")
+    return [c for c in COLUMNS if c.heading not in hidden]
 
 
 def render(rows: Sequence[Row], style: Format) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import threading
 import time
@@ -36,7 +37,7 @@ from unspoken.config import After, RunConfig
 from unspoken.data import TrainingData, even_chunks, tokenize
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
-from unspoken.layout import Layout, Marks, Tokens
+from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
@@ -105,7 +106,7 @@ def fit(
     observer: Observer | None = None,
     device: str | None = None,
 ) -> LatentLM:
-    """Trains a run to its end and leaves it in `out`; the trained model.
+    """Trains a run to its end and leaves it in `out`; the trained model. Resuming a finished run changes nothing.
 
     A run that starts `After` another one trains that first, in `out/first`; `first` names a finished run of it to start
     from instead.
@@ -114,6 +115,8 @@ def fit(
         ValueError: `out` exists (without `resume`) or holds no run (with it), or config and data do not fit.
         Interrupted: stopped by a signal, with everything saved.
     """
+    if resume and (out / "final").is_dir():
+        return LatentLM.from_pretrained(out / "final")
     return _Fit(config, out, resume=resume, first=first, observer=observer or Silent(), device=device).run()
 
 
@@ -136,6 +139,7 @@ class _Fit:
         # Another process may make the folder as soon as it has come this far.
         if self.main and out.exists() and not resume:
             raise ValueError(f"{out} exists; choose another --out, or continue it with --resume {out}")
+        self._check_processes()
         if resume and not isinstance(config.model, After) and not checkpoints(out / "checkpoints"):
             raise ValueError(f"{out}: no checkpoint to resume from; start it again with another --out")
         # All that can be wrong with data or model shows before the run folder is made.
@@ -174,6 +178,19 @@ class _Fit:
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
 
+    def _check_processes(self) -> None:
+        """Refuses batches that processes could not share evenly: they would wait for each other for ever."""
+        config, num = self.config, self.accelerator.num_processes
+        if config.batch.rows % num:
+            raise ValueError(f"batch.rows must be a multiple of the {num} processes, got {config.batch.rows}")
+        rows = config.batch.rows // num
+        smallest = rows // -(-rows // (config.batch.micro or rows))
+        if smallest < config.method.min_rows():
+            raise ValueError(
+                f"{type(config.method).__name__} needs at least {config.method.min_rows()} rows in a forward pass, but "
+                f"{num} processes leave it {smallest}; raise --batch.rows"
+            )
+
     def _open_folder(self, *, resume: bool) -> None:
         """A new folder with config and environment; a resumed one remembers each environment it went on in."""
         environment, path = describe_environment(), self.out / "env.json"
@@ -204,6 +221,11 @@ class _Fit:
         """The model another run ends with, trained now where it is not there yet."""
         spec = self.config.model
         assert isinstance(spec, After)
+        remembered = self.out / "first.txt"
+        if first is not None:
+            remembered.write_text(f"{first.resolve()}\n")
+        elif remembered.is_file() and (Path(remembered.read_text().strip()) / "final").is_dir():
+            first = Path(remembered.read_text().strip())
         if first is None:
             first = self.out / "first"
             if not (first / "final").is_dir():
@@ -258,7 +280,7 @@ class _Fit:
                 if not config.checkpoint_every and position.step < self.num_steps:
                     self._save()
         if self.main:
-            self.bare.save_pretrained(self.out / "final")
+            self._publish("final")
         self.accelerator.wait_for_everyone()
         self.bare.eval()
         return self.bare
@@ -275,7 +297,7 @@ class _Fit:
         lr = config.optimizer.lr * self._lr_factor()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        num_labels = sum(label != -100 for row in rows for label in row.labels)
+        num_labels = sum(label != IGNORE_INDEX for row in rows for label in row.labels)
         mine = rows[accelerator.process_index :: accelerator.num_processes]
         micro = _micro_batches(mine, config.batch.micro, self.bare.pad_id)
         self.model.train()
@@ -352,7 +374,15 @@ class _Fit:
         if stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
             self.position.best_accuracy = report.accuracy
             if self.main:
-                self.bare.save_pretrained(self.out / "best")
+                self._publish("best")
+
+    def _publish(self, name: str) -> None:
+        """Saves the model under a name that is there only when it is whole."""
+        partial = self.out / f".{name}"
+        shutil.rmtree(partial, ignore_errors=True)
+        self.bare.save_pretrained(partial)
+        shutil.rmtree(self.out / name, ignore_errors=True)
+        partial.rename(self.out / name)
 
     def _save(self) -> None:
         if self.main:
@@ -363,11 +393,11 @@ class _Fit:
 
     def _load(self) -> None:
         found = checkpoints(self.out / "checkpoints")
-        if not found:
-            # Stopped while the first run trained: this one has yet to begin.
+        if found:
+            self.position = load_checkpoint(found[-1], self.bare, self.optimizer)
+        else:
+            # Stopped before its first checkpoint, while the first run trained or soon after: it begins anew.
             torch.manual_seed(self.config.seed + self.accelerator.process_index)
-            return
-        self.position = load_checkpoint(found[-1], self.bare, self.optimizer)
         if self.main:
             self._forget_later_lines()
 

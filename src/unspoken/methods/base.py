@@ -53,6 +53,10 @@ class Method(ABC):
             )
         return self.layout(tokens, self.stages - 1 if stage is None else stage, marks).prompt
 
+    def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
+        """How many first steps of the chain a prompt stands for instead of writing them."""
+        return 0
+
     @property
     def trained_thoughts(self) -> int | None:
         """The largest number of thoughts (or their stand-ins) seen in training; None where there are none to count."""

@@ -46,6 +46,9 @@ class StagedRemoval(Method):
     def stages(self) -> int:
         return self.max_stage + 2
 
+    def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
+        return self.max_stage if stage is None else min(stage, self.max_stage)
+
     @abstractmethod
     def stand_in(self, marks: Marks, steps: int) -> list[int]:
         """The tokens that stand in the place of `steps` steps."""
@@ -102,6 +105,11 @@ class Enclosed(StagedRemoval):
             raise ValueError(f"the number of thoughts must be at least 0, got {thoughts}")
         enclosed = [marks.bot, *[self.slot(marks)] * thoughts, marks.eot]
         return lay_out([*tokens.question, *enclosed], [], thought=marks.thought)
+
+    def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
+        if thoughts is None:
+            return super().hidden_steps(stage=stage)
+        return thoughts // max(1, self.thoughts_per_step)
 
     @property
     def trained_thoughts(self) -> int | None:

@@ -78,9 +78,32 @@ class Task(ABC):
         """Whether an extracted answer is right."""
         return prediction == example.answer.replace(",", "").strip()
 
+    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
+        """The class of a written chain whose first `hidden` steps were not to be written; None: no such classes."""
+        return None
+
     def words(self) -> Sequence[str] | None:
         """Every word of a closed vocabulary, for word-level tokenizers; None where the text is open."""
         return None
+
+
+class SymbolicTask(Task):
+    """A task written in words of a closed vocabulary, separated by spaces: no newlines, no mark before the answer.
+
+    The last thought is the answer, so nothing should stand between the two: with `###` there the planning demo's model
+    learned several times more slowly.
+    """
+
+    @property
+    def question_format(self) -> str:
+        return "{question}"
+
+    def write(self, example: Example) -> Written:
+        return Written(question=example.question, steps=example.steps, answer=example.answer)
+
+    def extract(self, text: str) -> str:
+        """The last word: a chain, where there is one, comes first."""
+        return text.split()[-1] if text.split() else ""
 
 
 class Generated(Sequence[Example]):

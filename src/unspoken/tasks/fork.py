@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Split, Task, Written
+from unspoken.tasks.base import Example, Generated, Split, SymbolicTask
 
 HIDDEN = "_"
 """Stands for an option that is not told."""
@@ -24,7 +24,7 @@ HIDDEN = "_"
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Fork(Task):
+class Fork(SymbolicTask):
     """Two families of forking arms; every epoch draws new problems.
 
     Example: `b c ; a b ; ... ? c k | a` asks whether c or k can be reached from a; the steps are the nodes on the way.
@@ -73,10 +73,6 @@ class Fork(Task):
         return tuple(string.ascii_letters[: self.symbols])
 
     @property
-    def question_format(self) -> str:
-        return "{question}"
-
-    @property
     def max_new_tokens(self) -> int:
         return self.hops + 2
 
@@ -119,17 +115,6 @@ class Fork(Task):
                 "path": tuple(order[node] for node in path),
             },
         )
-
-    def write(self, example: Example) -> Written:
-        """As it stands: words are separated by spaces, so no newlines are needed.
-
-        No `###` before the answer: the thoughts' last step is the answer, so nothing should stand between the two.
-        """
-        return Written(question=example.question, steps=example.steps, answer=example.answer)
-
-    def extract(self, text: str) -> str:
-        """The last word: a chain, where there is one, comes first."""
-        return text.split()[-1] if text.split() else ""
 
     def words(self) -> Sequence[str]:
         return [";", "?", "|", HIDDEN, *self.names]

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Split, Task, Written
+from unspoken.tasks.base import Example, Generated, Split, SymbolicTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Hops(Task):
+class Hops(SymbolicTask):
     """`hops` look-ups in a list of pointers over `nodes` nodes; every epoch draws new problems."""
 
     version: ClassVar[str] = "1"
@@ -54,10 +54,6 @@ class Hops(Task):
     def max_new_tokens(self) -> int:
         return self.hops + 2
 
-    @property
-    def question_format(self) -> str:
-        return "{question}"
-
     def examples(self, split: Split) -> Sequence[Example]:
         num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
         return Generated(self.draw, num=num, seed=f"hops/{self.data_seed}/{split}")
@@ -78,14 +74,6 @@ class Hops(Task):
             node = successor[node]
             chain.append(node)
         return Example(question=" ".join([*facts, "?", start]), steps=tuple(chain), answer=chain[-1])
-
-    def write(self, example: Example) -> Written:
-        """As it stands: words are separated by spaces, so no newlines are needed."""
-        return Written(question=example.question, steps=example.steps, answer=example.answer)
-
-    def extract(self, text: str) -> str:
-        """The last word: a chain, where there is one, comes first."""
-        return text.split()[-1] if text.split() else ""
 
     def words(self) -> Sequence[str]:
         return [";", "?", *self.other_words, *(self.symbols or string.ascii_lowercase[: self.nodes])]

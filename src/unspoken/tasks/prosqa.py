@@ -24,7 +24,7 @@ from typing import ClassVar, final
 
 import msgspec
 
-from unspoken.tasks.base import Example, Generated, Split, Task, Written
+from unspoken.tasks.base import Example, Generated, Split, SymbolicTask, Task
 from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.graphs import Edge, Graph, draw_graph, random_shortest_path, shuffled
 from unspoken.tasks.rows import data_file, read_rows
@@ -187,6 +187,12 @@ class ProsQA(Task):
             return self.valid_file or data_file("prosqa/prosqa_valid.json")
         return self.test_file or data_file("prosqa/prosqa_test.json")
 
+    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
+        """One of the paper's six classes."""
+        from unspoken.tasks.chains import judge  # it reads graphs through this module
+
+        return judge(text, example, hidden=hidden).value
+
     def words(self) -> Sequence[str]:
         """Every word of the published sentences, split on whitespace: a full stop or question mark stays attached."""
         ends = [concept + mark for concept in CONCEPTS for mark in (".", "?")]
@@ -195,7 +201,7 @@ class ProsQA(Task):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SymbolicProsQA(Task):
+class SymbolicProsQA(SymbolicTask):
     """The problems of `ProsQA` without language, for small models trained from scratch ("Reasoning by superposition").
 
     A question is `n4 n17 ; n17 n9 ; ... ? n9 n30 | n4`: edges in random order, the two options, the root. Step k is the
@@ -221,10 +227,6 @@ class SymbolicProsQA(Task):
             raise ValueError(f"max_hops: expected at least 3, got {self.max_hops}; released chains have 3 to 6 hops")
         if not 0 <= self.hidden <= 1:
             raise ValueError(f"hidden: expected a share from 0 to 1, got {self.hidden}")
-
-    @property
-    def question_format(self) -> str:
-        return "{question}"
 
     @property
     def max_new_tokens(self) -> int:
@@ -258,13 +260,11 @@ class SymbolicProsQA(Task):
         told, _, _ = drawn.question.partition(" ? ")
         return replace(drawn, question=f"{told} ? {HIDDEN} {HIDDEN} | {drawn.meta['idx_to_symbol'][graph.root]}")
 
-    def write(self, example: Example) -> Written:
-        """No newlines: words are separated by whitespace, and each piece is tokenized by itself."""
-        return Written(question=example.question, steps=example.steps, answer=example.answer)
+    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
+        """One of the paper's six classes."""
+        from unspoken.tasks.chains import judge  # it reads graphs through this module
 
-    def extract(self, text: str) -> str:
-        """The last word. There is no `###`: the last thought is the answer, so nothing should stand between them."""
-        return text.split()[-1] if text.split() else ""
+        return judge(text, example, hidden=hidden).value
 
     def words(self) -> Sequence[str]:
         """The whole vocabulary: four marks and forty node symbols."""
