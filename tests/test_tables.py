@@ -65,6 +65,8 @@ def summary(right: int = 3, num: int = 4, **changes: Any) -> Summary:
         forced_thoughts=None,
         hardware="Some CPU, with a comma",
         task={"type": "Hops", "nodes": 5},
+        weights="best",
+        commit=None,
     )
     return msgspec.structs.replace(base, **changes)
 
@@ -354,7 +356,8 @@ def test_evaluating_a_run_takes_best_then_final_and_writes_both_files(tmp_path: 
     run = tmp_path / "run"
     fit(config, run)
     build_model(config.model, config.task, seed=99).save_pretrained(run / "best")
-    best, final = load_run(run), load_run(run, weights="final")
+    (best, named), (final, _) = load_run(run), load_run(run, weights="final")
+    assert named == "best"
     assert any(not torch.equal(a, b) for a, b in zip(best.parameters(), final.parameters(), strict=True))
     found = evaluate_run(run, config, run / "eval" / "test", rows=5, single=3)
     assert read_summary(run / "eval" / "test") == found
