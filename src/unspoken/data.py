@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from unspoken.config import RunConfig
 from unspoken.layout import Layout, Marks, Tokens
+from unspoken.markers import encode
 from unspoken.tasks.base import Example, Task
 
 T = TypeVar("T")
@@ -32,18 +33,7 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
     """
     written = [task.write(example) for example in examples]
     texts = [text for w in written for text in (w.question, *w.steps, w.answer)]
-    try:
-        # Text that spells a marker is text: it must not become a thought.
-        ids = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
-    except Exception as error:  # the tokenizers library raises plain Exception
-        if "UNK" not in str(error):
-            raise
-        known = set(tokenizer.get_vocab())
-        word = next(w for text in texts for w in text.split() if w not in known)
-        raise ValueError(
-            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on "
-            "another task?"
-        ) from error
+    ids = encode(texts, tokenizer)
     parts = iter(ids)
     tokens = []
     for example, w in zip(examples, written, strict=True):

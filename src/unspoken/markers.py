@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -71,3 +73,24 @@ def copy_markers(lm: PreTrainedModel, marks: Marks) -> None:
         for module in (lm.get_input_embeddings(), head):
             matrix = module.get_parameter("weight")
             matrix[[marks.eot, marks.pause]] = matrix[marks.bot].clone()
+
+
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Each text as ids. Text that spells a marker is text: it must not become a thought.
+
+    Raises:
+        ValueError: a word is outside a closed vocabulary.
+    """
+    if not texts:
+        return []
+    try:
+        return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    except Exception as error:  # the tokenizers library raises plain Exception
+        if "UNK" not in str(error):
+            raise
+        known = set(tokenizer.get_vocab())
+        word = next(w for text in texts for w in text.split() if w not in known)
+        raise ValueError(
+            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on "
+            "another task?"
+        ) from error

@@ -29,7 +29,7 @@ from unspoken.backbones import backbone_of, slice_mask
 from unspoken.batch import collate
 from unspoken.generate import Sampling, decode
 from unspoken.layout import IGNORE_INDEX, Marks, lay_out
-from unspoken.markers import MARKERS, add_markers, find_markers
+from unspoken.markers import MARKERS, add_markers, encode, find_markers
 from unspoken.notes import Notes
 
 FeedBack = Callable[[Tensor, Tensor], Tensor]
@@ -244,11 +244,7 @@ class LatentLM(nn.Module):
             vocabulary = tokenizer.get_vocab()
             given = [vocabulary[name] for name in self.notes.after_question]
         texts = [self.notes.question_format.format(question=question) for question in questions]
-        rows = [
-            lay_out([*ids, *given], [], thought=marks.thought)
-            # A marker written inside a question is text: it must not become a thought.
-            for ids in tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        ]
+        rows = [lay_out([*ids, *given], [], thought=marks.thought) for ids in encode(texts, tokenizer)]
         batch = collate(rows, pad_id=self.pad_id).to(self.device)
         training = self.training
         self.eval()

@@ -37,7 +37,7 @@ STAGED = (5, 5, 5, 5, 5, 5, 5, 15)
 
 
 def coconut() -> RunConfig:
-    """Coconut on ProsQA text with GPT-2 small's configuration, as published (from random initialisation)."""
+    """Coconut on ProsQA text: GPT-2 small's configuration and the published schedule, from random initialisation."""
     return RunConfig(
         recipe="prosqa/gpt2/coconut",
         task=ProsQA(),
@@ -90,7 +90,7 @@ def _two_layer(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunC
     )
 
 
-# iCoT removes 8 chain tokens an epoch; a ProsQA chain has up to about 70 GPT-2 tokens.
+# A ProsQA chain has up to about 70 GPT-2 tokens; 8 more go every 4 epochs, so that 50 epochs see all of them go.
 _ICOT = ICoT(remove_all_beyond=71)
 
 _ROWS: dict[str, tuple[Method, tuple[int, ...]]] = {

@@ -1,11 +1,12 @@
-"""Which of two leaves can be reached? Planning in its smallest form, with no shortcut.
+"""Which of two leaves can be reached? Planning in its smallest form.
 
 Two families, drawn by the same random process: a root, `width` arms of `hops` nodes each, and, where asked for, cross
 edges from one arm to the next layer of another. The options are the ends of a random arm of either family; the question
 names one of the two roots. Whoever writes a chain must choose an arm at the first step, and all arms look alike until
 their ends: a model that cannot look ahead commits to a wrong one and is lost. The two families, their names, and the
 order of edges and options are exchangeable, so whatever does not look at who is asked about is right in half of the
-problems (`tests/tasks/test_fork.py` holds every heuristic of `shortcuts.py` to that).
+problems: `tests/tasks/test_fork.py` holds the heuristics of `shortcuts.py` to that. One of them does look ("a parent
+within two hops of the root"), and where every path has three hops it is no shortcut but the task itself.
 """
 
 from __future__ import annotations
