@@ -154,7 +154,7 @@ def _small(name: str, method: Enclosed) -> RunConfig:
         recipe=f"prosqa/small/{name}",
         task=SymbolicProsQA(hidden=0.15),
         model=After(first=frontier),
-        curriculum=Curriculum(stage_epochs=(0, 0, 1, 1, 1, 1, 1, 6), mix=0.3, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 0, 1, 1, 1, 1, 1, 3), mix=0.3, mix_over="past"),
         optimizer=replace(frontier.optimizer, lr=2e-3),
     )
 
@@ -167,7 +167,7 @@ def small_cot() -> RunConfig:
         task=SymbolicProsQA(),
         method=CoT(),
         model=After(first=small_opened()),
-        curriculum=Curriculum(stage_epochs=(16,)),
+        curriculum=Curriculum(stage_epochs=(13,)),
     )
 
 
