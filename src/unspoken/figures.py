@@ -55,9 +55,9 @@ def accuracy_by_stage(panels: Sequence[Panel], path: Path) -> None:
                 [steps[k] for k in starts], [values[k] for k in starts],
                 linestyle="none", marker="o", markersize=10, fillstyle="none", color=PALETTE[i],
             )  # fmt: skip
-        axis.set(title=panel.title, xlabel="training step", ylim=(-3, 103))
+        axis.set(title=panel.title, xlabel="training step (ring: a new stage)", ylim=(-3, 103))
         axis.legend(loc="best", frameon=False)
-    axes[0].set_ylabel("validation accuracy, %, at the current stage (ring: a new stage)")
+    axes[0].set_ylabel("validation accuracy at the current stage, %")
     _save(figure, path)
 
 
@@ -74,7 +74,7 @@ def accuracy_bars(panels: Sequence[tuple[str, Sequence[Row]]], path: Path) -> No
             axis.annotate(
                 f"{middle:.1f}", (i, 100 * high), ha="center", va="bottom", xytext=(0, 3), textcoords="offset points"
             )
-        ticks = [f"{n}\n{r.tokens:.0f} tokens + {r.thoughts:.0f} thoughts" for n, r in zip(names, rows, strict=True)]
+        ticks = [f"{n}\ntokens {r.tokens:.0f}, thoughts {r.thoughts:.0f}" for n, r in zip(names, rows, strict=True)]
         axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
         axis.set(title=title, ylim=(0, 112))
         axis.set_yticks(range(0, 101, 20))

@@ -7,9 +7,7 @@
                             stages 1 and 2 with options mostly untold, then stages 2 and 3 with options mostly told
 
 Told options tempt a model into naming one of the two, which is right in half of the problems and drowns what the graph
-would teach; hence they are hidden until the model can follow the graph. The plain curriculum from random weights
-learned nothing in 1,000 steps of its first stage, and without crossings the thoughts of some runs settle on one arm
-(`results/demo.md`).
+would teach; hence they are hidden until the model can follow the graph. What else was tried is in `results/demo.md`.
 """
 
 from __future__ import annotations

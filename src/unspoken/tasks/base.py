@@ -90,8 +90,7 @@ class Task(ABC):
 class SymbolicTask(Task):
     """A task written in words of a closed vocabulary, separated by spaces: no newlines, no mark before the answer.
 
-    The last thought is the answer, so nothing should stand between the two: with `###` there the planning demo's model
-    learned several times more slowly.
+    The last thought is the answer, so nothing should stand between the two.
     """
 
     @property
