@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspoken.config import AdamW, BatchSize, RunConfig, Schedule, Validation, flatten
+from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule, Validation, flatten
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, ICoT, Pause, ShuffledThoughts
 from unspoken.recipes import RECIPES, find_recipe
@@ -290,3 +290,13 @@ def test_any_schedule_rises_then_falls_between_zero_and_one(
     assert factors[:top] == sorted(factors[:top])
     assert factors[top:] == sorted(factors[top:], reverse=True)
     assert all(factor >= floor - 1e-12 for factor in factors[top:])
+
+
+def test_a_seed_reaches_the_runs_it_starts_after() -> None:
+    """Guards "several seeds" against sharing one initialisation and one warm start."""
+    config = find_recipe("demo/planning/coconut").with_seed(7)
+    seeds = []
+    while isinstance(config.model, After):
+        seeds.append(config.seed)
+        config = config.model.first
+    assert [*seeds, config.seed] == [7, 7, 7, 7]

@@ -79,5 +79,5 @@ def test_both_acts_end_in_tables_and_figures(
     for act in demo.ACTS:
         for name in act.recipes:
             assert (tmp_path / name.replace("/", "-") / "eval" / "test" / "records.jsonl").is_file()
-    with pytest.raises(ValueError, match="exists; choose another --out"):
+    with pytest.raises(ValueError, match=r"exists; remove it \(rm -r .*\) or choose another --out"):
         demo.run_demo(tmp_path, seed=3, num=48)

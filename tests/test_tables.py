@@ -230,6 +230,22 @@ def test_one_run_named_twice_is_no_second_seed(tmp_path: Path) -> None:
     assert row.seeds == (0,)
 
 
+def test_two_runs_with_one_seed_are_refused(tmp_path: Path) -> None:
+    """Guards against a spread of zero over "2 seeds" that are the same run trained twice."""
+    one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
+    two = run_folder(tmp_path / "two", tiny(), summary(1, 4))
+    with pytest.raises(ValueError, match=r"have the same seed \[0, 0\]"):
+        collect([one, two])
+
+
+def test_runs_on_different_problems_are_refused(tmp_path: Path) -> None:
+    """Guards against a mean over different test sets, or over different numbers of forced thoughts."""
+    one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
+    two = run_folder(tmp_path / "two", tiny(seed=1), summary(1, 4, forced_thoughts=2))
+    with pytest.raises(ValueError, match="different problems or thoughts"):
+        collect([one, two])
+
+
 def test_csv_reads_back_one_line_a_run(runs: list[Path]) -> None:
     """Guards people's own plots: plain numbers, a line a seed, commas in text quoted, blanks for what is not there."""
     rows = list(csv.DictReader(io.StringIO(render(collect(runs), "csv"))))
