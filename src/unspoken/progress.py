@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from unspoken.train import StepReport, ValidationReport
+    from unspoken.reports import StepReport, ValidationReport
 
 
 class LiveTraining:

@@ -15,14 +15,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import torch
@@ -41,6 +38,8 @@ from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
+from unspoken.reports import Observer, Silent, StepReport, ValidationReport
+from unspoken.signals import stop_signals
 from unspoken.tasks.base import Example
 
 KEEP_CHECKPOINTS = 2
@@ -48,53 +47,6 @@ KEEP_CHECKPOINTS = 2
 
 class Interrupted(Exception):
     """Training was stopped by Ctrl-C or SIGTERM; everything is saved and the message says how to go on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepReport:
-    """What a logged step looked like."""
-
-    recipe: str
-    """Which run this is, where one trains another first."""
-    step: int
-    num_steps: int
-    epoch: int
-    stage: int
-    num_stages: int
-    loss: float
-    """Mean loss a label since the last report."""
-    lr: float
-    grad_norm: float
-    tokens_per_second: float
-    """Real tokens (no padding) through the model since the last report; thoughts count."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidationReport:
-    """What a validation found."""
-
-    recipe: str
-    step: int
-    epoch: int
-    stage: int
-    accuracy: float
-    num: int
-
-
-class Observer(Protocol):
-    """Watches a training; `unspoken.progress` draws it on a terminal."""
-
-    def on_step(self, report: StepReport) -> None: ...
-
-    def on_validation(self, report: ValidationReport) -> None: ...
-
-
-class Silent:
-    """Watches nothing."""
-
-    def on_step(self, report: StepReport) -> None: ...
-
-    def on_validation(self, report: ValidationReport) -> None: ...
 
 
 def fit(
@@ -247,7 +199,7 @@ class _Fit:
         position, config = self.position, self.config
         started = time.perf_counter() - position.seconds
         window = _Window()
-        with _signals() as stop:
+        with stop_signals() as stop:
             # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
             while position.step < self.num_steps or position.batch:
                 epoch = position.epoch
@@ -457,24 +409,3 @@ def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) 
         method=type(config.method).__name__,
         task=type(config.task).__name__,
     )
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event set by the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once, as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
