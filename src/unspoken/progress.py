@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from unspoken.reports import StepReport, ValidationReport
@@ -22,11 +22,9 @@ class LiveTraining:
         self._accuracy = "-"
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
             disable=not console.is_terminal,
         )
@@ -47,8 +45,8 @@ class LiveTraining:
 
     def on_step(self, report: StepReport) -> None:
         status = (
-            f"stage {report.stage}/{report.num_stages - 1}  loss {report.loss:6.3f}  accuracy {self._accuracy}  "
-            f"{report.tokens_per_second:,.0f} tokens/s"
+            f"stage {report.stage}/{report.num_stages - 1} loss {report.loss:.3f} accuracy {self._accuracy} "
+            f"{report.tokens_per_second / 1000:.1f}k tok/s"
         )
         self._progress.update(
             self._line,
