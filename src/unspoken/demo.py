@@ -49,7 +49,8 @@ ACTS = [
         title="Act 1: thoughts instead of tokens, trained live",
         about=(
             "A shuffled list of pointers, one successor for each of ten nodes: where do four hops lead? The same small "
-            "model from random weights: first long walks, as a common warm start, then four methods."
+            "model from random weights: first long walks, as a common warm start (its accuracy asks for exactly twelve "
+            "hops and stays low; its loss tells), then four methods."
         ),
         recipes=("demo/cot", "demo/no-cot", "demo/coconut", "demo/pause-as-thought"),
         first="demo/walk",

@@ -20,6 +20,7 @@ class LiveTraining:
         self._recipe = recipe
         self._title = title or recipe
         self._accuracy = "-"
+        self._report: StepReport | None = None
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=10),
@@ -44,6 +45,23 @@ class LiveTraining:
         self._progress.stop()
 
     def on_step(self, report: StepReport) -> None:
+        self._report = report
+        self._draw()
+
+    def on_validation(self, report: ValidationReport) -> None:
+        self._accuracy = f"{100 * report.accuracy:5.1f} %"
+        self._draw()
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{self._named(report.recipe)}: step {report.step}, stage {report.stage}, "
+                f"accuracy {self._accuracy} of {report.num}",
+                soft_wrap=True,
+            )
+
+    def _draw(self) -> None:
+        report = self._report
+        if report is None:
+            return
         status = (
             f"stage {report.stage}/{report.num_stages - 1} loss {report.loss:.3f} accuracy {self._accuracy} "
             f"{report.tokens_per_second / 1000:.1f}k tok/s"
@@ -55,12 +73,3 @@ class LiveTraining:
             total=report.num_steps,
             status=status,
         )
-
-    def on_validation(self, report: ValidationReport) -> None:
-        self._accuracy = f"{100 * report.accuracy:5.1f} %"
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{self._named(report.recipe)}: step {report.step}, stage {report.stage}, "
-                f"accuracy {self._accuracy} of {report.num}",
-                soft_wrap=True,
-            )
