@@ -1,6 +1,8 @@
 """What is asked: an `Example` is one problem, a `Task` says where problems come from and how answers are judged.
 
-A new task is one file with one final subclass of `Task`, and a recipe that names it. Nothing here imports torch.
+A new task is one file with one final subclass of `Task` (of `FileTask`, where its problems are files), and a recipe
+that names it. A `Generator` makes problems from a seed, for tasks and for `unspoken data make`. Nothing here imports
+torch.
 """
 
 from __future__ import annotations
@@ -8,8 +10,11 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, overload
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, overload
+
+from unspoken.tasks.rows import data_file
 
 Split = Literal["train", "valid", "test"]
 
@@ -86,6 +91,60 @@ class Task(ABC):
         """Every word of a closed vocabulary, for word-level tokenizers; None where the text is open."""
         return None
 
+    def on_file(self, path: Path) -> Task:
+        """The same task, asking the problems of another file as its test split.
+
+        Raises:
+            ValueError: the task reads no files.
+        """
+        raise ValueError(f"{path}: {type(self).__name__} makes its problems and reads no files")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTask(Task):
+    """A task whose splits are files: the user's own where named, else the published ones among the shared data."""
+
+    published: ClassVar[Mapping[Split, str]]
+    """The published files by split, as paths below the shared data's folder; a split without one has to be named."""
+
+    train_file: Path | None = None
+    """Training problems; none: the published ones."""
+    valid_file: Path | None = None
+    """Validation problems; none: the published ones."""
+    test_file: Path | None = None
+    """Test problems; none: the published ones."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Sequence[Example]:
+        """The examples of a file, each checked in itself.
+
+        Raises:
+            ValueError: the file cannot be read or a row is wrong; the message names file, row and field.
+        """
+
+    def file(self, split: Split) -> Path | None:
+        """Where a split is read from; None where nobody has named a file.
+
+        Raises:
+            ValueError: it is published, but not among the shared data here.
+        """
+        named = {"train": self.train_file, "valid": self.valid_file, "test": self.test_file}[split]
+        if named is not None or split not in self.published:
+            return named
+        return data_file(self.published[split])
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        path = self.file(split)
+        if path is None:
+            raise ValueError(
+                f"{type(self).__name__} has no {split} split among the shared data; name a file with "
+                f"--task.{split}-file FILE"
+            )
+        return self.read(path)
+
+    def on_file(self, path: Path) -> Self:
+        return replace(self, test_file=path)
+
 
 class SymbolicTask(Task):
     """A task written in words of a closed vocabulary, separated by spaces: no newlines, no mark before the answer.
@@ -103,6 +162,30 @@ class SymbolicTask(Task):
     def extract(self, text: str) -> str:
         """The last word: a chain, where there is one, comes first."""
         return text.split()[-1] if text.split() else ""
+
+
+class Generator(ABC):
+    """Problems on demand, as many as wanted. Subclasses are frozen dataclasses and final; fields are the settings.
+
+    Problem i depends on (settings, seed, i) alone and is the same on every platform and in every version of Python:
+    draw through `rng.random()` only, which alone is documented to stay as it is, and use no floating-point function of
+    `math`.
+    """
+
+    name: ClassVar[str]
+    """What `unspoken data make` calls it; starts every random stream."""
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> Example:
+        """One problem; every choice comes from `rng`."""
+
+    def row(self, example: Example) -> dict[str, Any]:
+        """The fields of an example in a file, in order. Default: the published three."""
+        return {"question": example.question, "steps": list(example.steps), "answer": example.answer}
+
+    def problems(self, *, num: int, seed: int, split: Split = "train") -> Generated:
+        """`num` problems, made when they are looked at; the splits of a seed share none but by chance."""
+        return Generated(self.draw, num=num, seed=f"{self.name}/{seed}" + ("" if split == "train" else f"/{split}"))
 
 
 class Generated(Sequence[Example]):

@@ -48,24 +48,60 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
     Raises:
         ValueError: the file is missing, is not JSON, or a row does not fit; the message names file, row and field.
     """
+    data = read_bytes(path)
+    if path.name.removesuffix(".gz").endswith(".jsonl"):
+        decoder = msgspec.json.Decoder(row)
+        rows: list[Row] = []
+        for i, line in enumerate(data.split(b"\n"), 1):
+            if line.strip():
+                try:
+                    rows.append(decoder.decode(line))
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    rows.append(_convert(path, f"line {i}", _parse(path, f"line {i}", line), row))
+        return rows
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    name = path.name
-    if name.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: not a complete gzip file: {error}") from error
-        name = name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
-        lines = [(i, line) for i, line in enumerate(data.splitlines(), 1) if line.strip()]
-        return [_convert(path, f"line {i}", _parse(path, f"line {i}", line), row) for i, line in lines]
+        return msgspec.json.decode(data, type=list[row])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # once more and slowly, to say where
     items = _parse(path, "whole file", data)
     if not isinstance(items, list):
         raise ValueError(f"{path}: expected a JSON list of rows, got {type(items).__name__}")
     return [_convert(path, f"row {i}", item, row) for i, item in enumerate(items)]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where it is gzipped.
+
+    Raises:
+        ValueError: it cannot be read or unpacked; the message names it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    if path.name.endswith(".gz"):
+        try:
+            return gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path}: not a complete gzip file: {error}") from error
+    return data
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a UTF-8 text file, gzipped or not, that hold more than blanks, each with its number from 1.
+
+    Raises:
+        ValueError: the file cannot be read or is not UTF-8; the message names file and line.
+    """
+    lines: list[tuple[int, str]] = []
+    for i, line in enumerate(read_bytes(path).split(b"\n"), 1):
+        try:
+            text = line.decode().removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: line {i}: not UTF-8: {error}") from error
+        if text.strip():
+            lines.append((i, text))
+    return lines
 
 
 def _parse(path: Path, where: str, data: bytes) -> Any:
