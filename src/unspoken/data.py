@@ -4,12 +4,14 @@
 2. Each example may be drawn anew (`Task.redraw`), takes a stage (`Curriculum.draw_stage`) and is laid out
    (`Method.layout`) with a generator seeded by (seed, epoch, index): no state, so resuming means starting at another
    index, and the number of processes or workers changes nothing.
-3. Text is tokenized once where the task does not redraw, in one call a batch where it does.
+3. Text is tokenized when it is first needed, in one call a batch, and kept where the task does not redraw: as packed
+   integers, since lists of Python's own take seven times the memory and 385,620 rows are a data set of this field.
 """
 
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -45,6 +47,26 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
     return tokens
 
 
+def pack(tokens: Tokens) -> array[int]:
+    """Tokens in one array: the number of parts, the length of each, the ids of each."""
+    parts = (tokens.question, *tokens.steps, tokens.answer)
+    packed = array("i", [len(parts), *(len(part) for part in parts)])
+    for part in parts:
+        packed.extend(part)
+    return packed
+
+
+def unpack(packed: array[int]) -> Tokens:
+    """The inverse of `pack`."""
+    num = packed[0]
+    ids: list[list[int]] = []
+    at = num + 1
+    for length in packed[1:at]:
+        ids.append(packed[at : at + length].tolist())
+        at += length
+    return Tokens(question=ids[0], steps=ids[1:-1], answer=ids[-1])
+
+
 def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
     """Chunks of at most `most` and nearly equal size, so that none is too small for a method that mixes rows."""
     num = -(-len(items) // most)
@@ -69,7 +91,7 @@ class TrainingData:
         self._marks = marks
         self._positions = positions
         self._examples = examples
-        self._tokens: dict[int, Tokens] = {}
+        self._tokens: dict[int, array[int]] = {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -112,8 +134,8 @@ class TrainingData:
             fresh[position] = self._config.task.redraw(self._examples[index], rng)
         made = dict(zip(fresh, tokenize(list(fresh.values()), self._config.task, self._tokenizer), strict=True))
         if not self._redraws:
-            self._tokens.update({indices[position]: tokens for position, tokens in made.items()})
-        return [made[p] if p in made else self._tokens[i] for p, i in enumerate(indices)]
+            self._tokens.update({indices[position]: pack(tokens) for position, tokens in made.items()})
+        return [made[p] if p in made else unpack(self._tokens[i]) for p, i in enumerate(indices)]
 
     @property
     def _redraws(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TokenizersBackend
 
 from unspoken.layout import Marks
 
@@ -84,7 +84,14 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[lis
     if not texts:
         return []
     try:
-        return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        if not isinstance(tokenizer, TokenizersBackend):
+            return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        # The library beneath, at twice the speed: offsets and masks that nobody reads cost the other half.
+        backend = tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = True
+        return [found.ids for found in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
     except Exception as error:  # the tokenizers library raises plain Exception
         if "UNK" not in str(error):
             raise

@@ -18,6 +18,9 @@ from unspoken.tasks.rows import data_file
 
 Split = Literal["train", "valid", "test"]
 
+Measure = float | str | tuple[str, ...]
+"""A number, whose mean counts; a category, whose share counts; or the categories of several things in one example."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
@@ -90,6 +93,16 @@ class Task(ABC):
     def words(self) -> Sequence[str] | None:
         """Every word of a closed vocabulary, for word-level tokenizers; None where the text is open."""
         return None
+
+    def measures(self, example: Example) -> Mapping[str, Measure]:
+        """What `unspoken data stats` counts on one example, by name; `statistics.py` says what becomes of it."""
+        return {
+            "steps": len(example.steps),
+            "question words": len(example.question.split()),
+            "chain words": sum(len(step.split()) for step in example.steps),
+            "answer words": len(example.answer.split()),
+            "number of steps": str(len(example.steps)),
+        }
 
     def on_file(self, path: Path) -> Task:
         """The same task, asking the problems of another file as its test split.

@@ -1,119 +1,28 @@
-"""The command line: `unspoken COMMAND ...`.
-
-Commands that only read or describe import no torch. Every refusal is one line on stderr and exit code 2; an interrupted
-training exits with 130 after saying how to go on.
-"""
+"""Commands about recipes and runs: list, show, train, eval, table, env, demo."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from unspoken.config import After, RunConfig, nearest
+from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse
+from unspoken.config import After, RunConfig
 
 if TYPE_CHECKING:
     from unspoken.records import Summary
-
-PROGRAM = "unspoken"
-T = TypeVar("T")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command; exits with 0, 2 for anything refused, or 130 when interrupted."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(_overview())
-        return
-    if args[0] in ("-V", "--version"):
-        import importlib.metadata
-
-        print(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
-        return
-    command = COMMANDS.get(args[0])
-    if command is None:
-        _refuse(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; {PROGRAM} --help lists them")
-    try:
-        command(args[1:])
-    except BrokenPipeError:
-        # The reader, `head` say, has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
-    except ValueError as error:
-        _refuse(str(error))
-    except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-def _refuse(message: str) -> NoReturn:
-    line = " ".join(message.split())
-    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = None) -> T:
-    """tyro, with its errors as one line."""
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            if default is None:
-                return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}")
-            return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", default=default)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        _refuse(_one_line(errors.getvalue()))
-
-
-def _one_line(box: str) -> str:
-    """The message inside tyro's box, with the first of its suggestions."""
-    lines = [re.sub(r"[│╭╮╰╯]", "", line).strip() for line in box.splitlines()]
-    rule = next((i for i, line in enumerate(lines) if i and set(line) == {"─"}), len(lines))
-    message = " ".join(line for line in lines[1:rule] if line)
-    suggestion = re.search(r"Perhaps you meant:\s*(--\S+)", " ".join(lines))
-    return message + (f"; did you mean {suggestion[1]}?" if suggestion else "; --help lists the flags")
-
-
-def _overview() -> str:
-    width = max(len(name) for name in COMMANDS)
-    lines = [f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            f"usage: {PROGRAM} COMMAND ...",
-            "",
-            "Train, run, measure and audit language models that reason in continuous latent space.",
-            "",
-            *lines,
-            "",
-            f"{PROGRAM} COMMAND --help tells more.",
-        ]
-    )
-
-
-def _leading(args: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The first argument where it is not a flag, and the rest."""
-    return (args[0], list(args[1:])) if args and not args[0].startswith("-") else (None, list(args))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def list_(args: Sequence[str]) -> None:
     """List all recipes."""
     from unspoken.recipes import RECIPES
 
-    _parse(_Nothing, args, name="list")
+    parse(Nothing, args, name="list")
     width = max(len(name) for name in RECIPES)
     for name, make in RECIPES.items():
         config = make()
@@ -121,11 +30,6 @@ def list_(args: Sequence[str]) -> None:
         about = config.method if isinstance(make, partial) else make
         what = (about.__doc__ or "").splitlines()[0]
         print(f"{name:<{width}}  {what}")
-
-
-@dataclass(frozen=True)
-class _Nothing:
-    """No options."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +46,7 @@ def show(args: Sequence[str]) -> None:
     """Show a recipe or run, every field resolved; --diff OTHER."""
     from unspoken.config import flatten
 
-    options = _parse(_Show, args, name="show")
+    options = parse(_Show, args, name="show")
     fields = flatten(_config_of(options.what))
     if options.diff is None:
         for name, value in fields.items():
@@ -181,9 +85,9 @@ class _Resume:
 
 def train(args: Sequence[str]) -> None:
     """Train RECIPE [flags], or --resume RUN."""
-    recipe, rest = _leading(args)
+    recipe, rest = leading(args)
     if recipe is None and any(a.startswith("--resume") for a in rest):
-        run = _parse(_Resume, rest, name="train").resume
+        run = parse(_Resume, rest, name="train").resume
         _fit(RunConfig.load(run / "config.json"), run, resume=True)
         return
     if recipe is None:
@@ -198,7 +102,7 @@ def train(args: Sequence[str]) -> None:
     from unspoken.recipes import find_recipe
 
     base = find_recipe(recipe)
-    options = _parse(_Train, rest, name=f"train {recipe}", default=_Train(config=base))
+    options = parse(_Train, rest, name=f"train {recipe}", default=_Train(config=base))
     config = options.config
     # --seed is the whole run's; --model.first.seed can still say otherwise.
     if config.seed != base.seed and isinstance(config.model, After) and config.model.first.seed == base.seed:
@@ -248,7 +152,7 @@ class _Eval:
 
 def eval_(args: Sequence[str]) -> None:
     """Evaluate RUN: accuracy with interval, tokens, seconds; records under RUN/eval."""
-    options = _parse(_Eval, args, name="eval")
+    options = parse(_Eval, args, name="eval")
     config = RunConfig.load(options.run / "config.json")
     name = options.name or options.split + ("" if options.thoughts is None else f"-{options.thoughts}-thoughts")
     folder = options.run / "eval" / name
@@ -308,7 +212,7 @@ def table(args: Sequence[str]) -> None:
     """Put evaluated runs into a table: table RUN..."""
     from unspoken.tables import collect, render
 
-    options = _parse(_Table, args, name="table")
+    options = parse(_Table, args, name="table")
     if not options.runs:
         raise ValueError(f"table needs at least one run folder, as in {PROGRAM} table runs/*")
     runs = list(options.runs)
@@ -320,41 +224,6 @@ def table(args: Sequence[str]) -> None:
     print(render(collect(runs, evaluation=options.eval), options.format), end="")
 
 
-def data(args: Sequence[str]) -> None:
-    """Make data: data make prosqa --num N --seed S --out FILE."""
-    action, rest = _leading(args)
-    if action != "make":
-        if action is None and ("-h" in rest or "--help" in rest):
-            print(f"usage: {PROGRAM} data make prosqa --num N --seed S --out FILE")
-            return
-        raise ValueError(f"data can make, got {action!r}; as in {PROGRAM} data make prosqa --num 1000 --out p.json")
-    kind, rest = _leading(rest)
-    if kind != "prosqa":
-        raise ValueError(f"no data named {kind!r} can be made; expected prosqa")
-    options = _parse(_MakeData, rest, name="data make prosqa")
-    from unspoken.tasks.prosqa import make_rows, write_rows
-
-    if options.out.exists():
-        raise ValueError(f"{options.out} exists; choose another --out")
-    if not options.out.parent.is_dir():
-        raise ValueError(f"{options.out.parent}: no such folder; make it first")
-    if options.num < 1:
-        raise ValueError(f"--num must be at least 1, got {options.num}")
-    print(f"{write_rows(options.out, make_rows(options.num, options.seed))} problems: {options.out}")
-
-
-@dataclass(frozen=True)
-class _MakeData:
-    """Make ProsQA problems in the published JSON format, distributed as the released ones."""
-
-    out: Path
-    """File to write, which must not exist."""
-    num: int = 1000
-    """How many problems."""
-    seed: int = 0
-    """Problem i depends on this and i alone."""
-
-
 def env(args: Sequence[str]) -> None:
     """Show versions, commit, processor and data folder."""
     import json
@@ -362,7 +231,7 @@ def env(args: Sequence[str]) -> None:
     from unspoken.environment import describe_environment
     from unspoken.tasks.rows import data_root
 
-    _parse(_Nothing, args, name="env")
+    parse(Nothing, args, name="env")
     found = {**describe_environment(), "data": str(data_root()) + ("" if data_root().is_dir() else " (missing)")}
     print(json.dumps(found, indent=2))
 
@@ -381,21 +250,9 @@ class _Demo:
 
 def demo(args: Sequence[str]) -> None:
     """Train and compare small models in two acts, and show what thoughts buy."""
-    options = _parse(_Demo, args, name="demo")
+    options = parse(_Demo, args, name="demo")
     from unspoken.demo import run_demo
     from unspoken.quiet import quiet
 
     quiet()
     run_demo(options.out, seed=options.seed, num=options.num)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "demo": demo,
-    "list": list_,
-    "show": show,
-    "train": train,
-    "eval": eval_,
-    "table": table,
-    "data": data,
-    "env": env,
-}

@@ -1,0 +1,72 @@
+"""The command line: `unspoken COMMAND ...`.
+
+Commands that only read or describe import no torch. Every refusal is one line on stderr and exit code 2; an interrupted
+training exits with 130 after saying how to go on.
+
+`runs.py` holds the commands about recipes and runs, `data.py` those about data, `arguments.py` what they share.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from unspoken.cli import data, runs
+from unspoken.cli.arguments import PROGRAM, refuse
+from unspoken.config import nearest
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "demo": runs.demo,
+    "list": runs.list_,
+    "show": runs.show,
+    "train": runs.train,
+    "eval": runs.eval_,
+    "table": runs.table,
+    "data": data.data,
+    "env": runs.env,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; exits with 0, 2 for anything refused, or 130 when interrupted."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return
+    if args[0] in ("-V", "--version"):
+        import importlib.metadata
+
+        print(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
+        return
+    command = COMMANDS.get(args[0])
+    if command is None:
+        refuse(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; {PROGRAM} --help lists them")
+    try:
+        command(args[1:])
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+    except ValueError as error:
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            "Train, run, measure and audit language models that reason in continuous latent space.",
+            "",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help tells more.",
+        ]
+    )

@@ -1,0 +1,56 @@
+"""What every command shares: flags from dataclasses, and refusals in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import tyro
+
+PROGRAM = "unspoken"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No options."""
+
+
+def refuse(message: str) -> NoReturn:
+    """Says why in one line, and exits with 2."""
+    line = " ".join(message.split())
+    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = None) -> T:
+    """tyro, with its errors as one line."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            if default is None:
+                return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}")
+            return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", default=default)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        refuse(_one_line(errors.getvalue()))
+
+
+def leading(args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The first argument where it is not a flag, and the rest."""
+    return (args[0], list(args[1:])) if args and not args[0].startswith("-") else (None, list(args))
+
+
+def _one_line(box: str) -> str:
+    """The message inside tyro's box, with the first of its suggestions."""
+    lines = [re.sub(r"[│╭╮╰╯]", "", line).strip() for line in box.splitlines()]
+    rule = next((i for i, line in enumerate(lines) if i and set(line) == {"─"}), len(lines))
+    message = " ".join(line for line in lines[1:rule] if line)
+    suggestion = re.search(r"Perhaps you meant:\s*(--\S+)", " ".join(lines))
+    return message + (f"; did you mean {suggestion[1]}?" if suggestion else "; --help lists the flags")

@@ -1,0 +1,102 @@
+"""Writing generated problems to a file: the same bytes whatever the platform, the number of workers or their order."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from unspoken.tasks.base import Generator, Split
+
+_CHUNK = 256
+
+
+def write_problems(
+    generator: Generator,
+    path: Path,
+    *,
+    num: int,
+    seed: int,
+    split: Split = "train",
+    workers: int = 1,
+    on_rows: Callable[[int], None] = lambda num_rows: None,
+) -> None:
+    """Writes `num` problems: `.jsonl` one a line, else one JSON list on one line, as the published files are.
+
+    Args:
+        generator: makes the problems.
+        path: the file, which appears when it is complete, and not before.
+        num: how many problems.
+        seed: problem i depends on this, the split and i alone.
+        split: the stream of random numbers; the splits of a seed share no problem but by chance.
+        workers: processes; more of them change the time and nothing else.
+        on_rows: told the number of problems after each piece of work.
+
+    Raises:
+        ValueError: `num` or `workers` is below 1, the file exists, its folder does not, or its name ends otherwise.
+    """
+    for name, value in (("--num", num), ("--workers", workers)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if path.suffix not in (".json", ".jsonl"):
+        raise ValueError(f"{path}: expected a name that ends in .json or .jsonl")
+    lines = path.suffix == ".jsonl"
+    bounds = [*range(0, num, _CHUNK), num]
+    work = partial(_rows, generator, num, seed, split)
+    with new_file(path) as file:
+        file.write(b"" if lines else b"[")
+        for (start, stop), rows in zip(pairwise(bounds), _map(work, list(pairwise(bounds)), workers), strict=True):
+            if lines:
+                file.write("".join(f"{row}\n" for row in rows).encode())
+            else:
+                file.write(((", " if start else "") + ", ".join(rows)).encode())
+            on_rows(stop - start)
+        file.write(b"" if lines else b"]")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is complete; after an error nothing is left of it.
+
+    Raises:
+        ValueError: the file exists, or its folder does not.
+    """
+    if path.exists():
+        raise ValueError(f"{path} exists; choose another --out")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent}: no such folder; make it first")
+    partial_path = path.with_name(f".{path.name}.partial")
+    try:
+        with partial_path.open("wb") as file:
+            yield file
+        partial_path.replace(path)
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
+def _rows(generator: Generator, num: int, seed: int, split: Split, bounds: tuple[int, int]) -> list[str]:
+    problems = generator.problems(num=num, seed=seed, split=split)
+    return [json.dumps(generator.row(problems[i])) for i in range(*bounds)]
+
+
+def _map(
+    work: Callable[[tuple[int, int]], list[str]], pieces: list[tuple[int, int]], workers: int
+) -> Iterator[list[str]]:
+    if workers == 1:
+        yield from map(work, pieces)
+        return
+    # Spawned, so that nothing of this process (threads, random state) leaks into the workers.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts_to_the_parent) as pool:
+        yield from pool.map(work, pieces)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
