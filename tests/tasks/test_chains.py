@@ -8,7 +8,8 @@ import pytest
 
 from unspoken.tasks.base import Example
 from unspoken.tasks.chains import PathClass, judge
-from unspoken.tasks.prosqa import ProsQA, SymbolicProsQA
+from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.symbolic import SymbolicProsQA
 
 # A -> c -> d -> e is right, A -> c -> f -> d -> e is longer, A -> c -> g ends elsewhere, B -> h -> i is another family.
 SMALL = {

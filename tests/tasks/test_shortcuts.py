@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from unspoken.tasks.base import Example
-from unspoken.tasks.prosqa import ProsQA, SymbolicProsQA
+from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
 from unspoken.tasks.shortcuts import SHORTCUTS, clues_of, shortcut_accuracies
+from unspoken.tasks.symbolic import SymbolicProsQA
 
 shared = pytest.mark.skipif(
     not data_root().joinpath("prosqa/prosqa_valid.json").is_file()

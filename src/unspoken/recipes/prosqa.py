@@ -30,7 +30,8 @@ from unspoken.recipes import planning
 from unspoken.specs import GPT2, Words
 from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.hops import Hops
-from unspoken.tasks.prosqa import NODE_SYMBOLS, ProsQA, SymbolicProsQA
+from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.symbolic import NODE_SYMBOLS, SymbolicProsQA
 
 STAGED = (5, 5, 5, 5, 5, 5, 5, 15)
 """The paper's ProsQA schedule: 5 epochs a stage, the last stage until epoch 50."""

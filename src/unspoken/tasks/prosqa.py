@@ -1,13 +1,11 @@
-"""ProsQA: which of two concepts does a chain of "is a" facts lead to? (Hao et al. 2024)
+"""ProsQA in words: which of two concepts does a chain of "is a" facts lead to? (Hao et al. 2024)
 
-A problem is a `Graph` whose nodes have names. It is written in one of two forms:
-
-- text, as published: `ProsQA`. One sentence an edge in random order, then "Is Tom a lempus or scrompus?".
-- symbols, for models trained from scratch: `SymbolicProsQA`. One `n4 n17` an edge, then `? n9 n30 | n4`.
+A problem is a `Graph` whose nodes have names, written as published: one sentence an edge in random order, then "Is Tom
+a lempus or scrompus?". `symbolic.py` writes the same problems without language.
 
 The published training split is not among the shared data, so training problems are generated: problem i of a seed
-depends on the two numbers alone, is the same on every platform, and follows the released distribution (see `graphs`).
-Validation and test problems are the published ones.
+depends on the two numbers alone, is the same on every platform, and follows the released distribution (see `Released`)
+or another `GraphSource`. Validation and test problems are the published ones, unless the task has another source.
 """
 
 from __future__ import annotations
@@ -15,19 +13,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import msgspec
 
-from unspoken.tasks.base import Example, Generated, Split, SymbolicTask, Task
-from unspoken.tasks.fork import HIDDEN
-from unspoken.tasks.graphs import Edge, Graph, draw_graph, random_shortest_path, shuffled
-from unspoken.tasks.rows import data_file, read_rows
+from unspoken.tasks.base import Example, FileTask, Generated, Generator, Split
+from unspoken.tasks.graphs import Edge, Graph, GraphSource, shuffled
+from unspoken.tasks.released import Released
+from unspoken.tasks.rows import read_rows
 
 _NAMES = "Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren"
 _CONCEPTS = (
@@ -41,9 +38,6 @@ NAMES: tuple[str, ...] = tuple(_NAMES.split())
 
 CONCEPTS: tuple[str, ...] = tuple(_CONCEPTS.split())
 """Names of all other nodes; measured on the release, as above."""
-
-NODE_SYMBOLS: tuple[str, ...] = tuple(f"n{i}" for i in range(40))
-"""Names of nodes in the symbolic form: more than a problem has nodes (28), so that a symbol tells nothing."""
 
 _WORD = re.compile(r"\w+")
 
@@ -108,15 +102,17 @@ def graph_of(example: Example) -> Graph:
         ) from error
 
 
-def draw_row(rng: random.Random) -> ProsQARow:
-    """One problem of the released distribution, in words."""
-    return _draw(rng)[0]
+def make_rows(num: int, seed: int, *, graphs: GraphSource | None = None) -> Iterator[ProsQARow]:
+    """`num` problems; problem i depends on (seed, i) alone, and is `ProsQA(train_seed=seed).examples("train")[i]`.
 
-
-def make_rows(num: int, seed: int) -> Iterator[ProsQARow]:
-    """`num` problems; problem i depends on (seed, i) alone, and is `ProsQA(train_seed=seed).examples("train")[i]`."""
+    Args:
+        num: how many.
+        seed: any whole number.
+        graphs: where their graphs come from; none: `Released()`.
+    """
+    graphs = graphs or Released()
     for i in range(num):
-        yield draw_row(random.Random(f"{_stream(seed)}/{i}"))
+        yield _draw(random.Random(f"{stream(graphs, seed)}/{i}"), graphs)[0]
 
 
 def write_rows(path: Path, rows: Iterable[ProsQARow]) -> int:
@@ -148,44 +144,83 @@ def read_examples(path: Path) -> list[Example]:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ProsQA(Task):
-    """ProsQA in words, as published: facts in sentences, steps in sentences, "Tom is a lempus." for an answer."""
+class ProsQAProblems(Generator):
+    """ProsQA problems in words, from any source of graphs."""
+
+    name: ClassVar[str] = "prosqa"
+
+    graphs: GraphSource = field(default_factory=Released)
+    """Where the graphs come from. Its name starts the random streams, not this class's."""
+
+    def draw(self, rng: random.Random) -> Example:
+        return _example(*_draw(rng, self.graphs))
+
+    def row(self, example: Example) -> dict[str, Any]:
+        """The eight fields of the published files, in their order."""
+        fields: dict[str, Any] = msgspec.to_builtins(_row_of(example))
+        return fields
+
+    def problems(self, *, num: int, seed: int, split: Split = "train") -> Generated:
+        return Generated(self.draw, num=num, seed=stream(self.graphs, seed, split))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ProsQA(FileTask):
+    """ProsQA in words, as published: facts in sentences, steps in sentences, "Tom is a lempus." for an answer.
+
+    A split without a file of its own is generated, but for validation and test with the released `graphs`: those are
+    the published files.
+    """
 
     version: ClassVar[str] = "1"
+    published: ClassVar[Mapping[Split, str]] = {
+        "valid": "prosqa/prosqa_valid.json",
+        "test": "prosqa/prosqa_test.json",
+    }
 
-    train_file: Path | None = None
-    """Training problems in the published JSON format; none: generate them (the published ones are not at hand)."""
-    valid_file: Path | None = None
-    """Validation problems in the published JSON format; none: the published 300 among the shared data."""
-    test_file: Path | None = None
-    """Test problems in the published JSON format; none: the published 500 among the shared data."""
     num_train: int = 17_886
     """How many training problems to generate; the default is the published number. Not read with `train_file`."""
     train_seed: int = 0
-    """Seed of the generated training problems. Not read with `train_file`."""
+    """Seed of generated problems, whatever their split. Not read where a split is a file."""
+    graphs: GraphSource = field(default_factory=Released)
+    """Where generated problems come from; any but the default has validation and test problems generated too."""
+    num_valid: int = 300
+    """How many validation problems to generate, where they are; the default is the published number."""
+    num_test: int = 500
+    """How many test problems to generate, where they are; the default is the published number."""
 
     def __post_init__(self) -> None:
-        if self.num_train < 1:
-            raise ValueError(f"num_train: expected at least 1, got {self.num_train}; the published number is 17886")
+        for split, num, published in (
+            ("train", self.num_train, 17_886),
+            ("valid", self.num_valid, 300),
+            ("test", self.num_test, 500),
+        ):
+            if num < 1:
+                raise ValueError(f"num_{split}: expected at least 1, got {num}; the published number is {published}")
 
     @property
     def max_new_tokens(self) -> int:
         """The longest released chain and answer take 77 GPT-2 tokens (measured), generated ones up to 80."""
-        return 128
+        return max(128, 16 * (self.graphs.max_hops + 1))
+
+    def read(self, path: Path) -> Sequence[Example]:
+        return read_examples(path)
 
     def examples(self, split: Split) -> Sequence[Example]:
         path = self.file(split)
-        if path is not None:
-            return read_examples(path)
-        return Generated(_draw_example, num=self.num_train, seed=_stream(self.train_seed))
+        return self.generated(split, ProsQAProblems(graphs=self.graphs).draw) if path is None else self.read(path)
 
     def file(self, split: Split) -> Path | None:
         """Where a split is read from; None where it is generated."""
-        if split == "train":
-            return self.train_file
-        if split == "valid":
-            return self.valid_file or data_file("prosqa/prosqa_valid.json")
-        return self.test_file or data_file("prosqa/prosqa_test.json")
+        if self.graphs == Released():
+            return super().file(split)
+        return {"train": self.train_file, "valid": self.valid_file, "test": self.test_file}[split]
+
+    def generated(self, split: Split, draw: Callable[[random.Random], Example]) -> Generated:
+        """A generated split in the form that `draw` writes; problem i has the same graph in every form."""
+        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
+        return Generated(draw, num=num, seed=stream(self.graphs, self.train_seed, split))
 
     def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
         """One of the paper's six classes."""
@@ -199,85 +234,26 @@ class ProsQA(Task):
         return ("Every", "Is", "is", "a", "or", "###", *NAMES, *CONCEPTS, *ends)
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class SymbolicProsQA(SymbolicTask):
-    """The problems of `ProsQA` without language, for small models trained from scratch ("Reasoning by superposition").
-
-    A question is `n4 n17 ; n17 n9 ; ... ? n9 n30 | n4`: edges in random order, the two options, the root. Step k is the
-    k-th node after the root, the answer the last one once more. Nodes are named by a random permutation, since the
-    published ids are topological and would tell depth (the higher id alone is right in 60 %). Training examples are
-    redrawn every epoch; validation and test symbols depend on the split and the row index alone.
-
-    Differs from the paper's symbolic ProsQA (3 to 4 hops, own vocabulary) because it shares the released problems;
-    `max_hops=4` gives its lengths.
-    """
-
-    version: ClassVar[str] = "1"
-
-    problems: ProsQA = field(default_factory=ProsQA)
-    """Where the problems come from."""
-    max_hops: int = 6
-    """Problems with a longer chain are left out of every file, and not generated; 6 keeps all released ones."""
-    hidden: float = 0.0
-    """Share of *training* problems whose options are not told, so that only the graph can be learned from them."""
-
-    def __post_init__(self) -> None:
-        if self.max_hops < 3:
-            raise ValueError(f"max_hops: expected at least 3, got {self.max_hops}; released chains have 3 to 6 hops")
-        if not 0 <= self.hidden <= 1:
-            raise ValueError(f"hidden: expected a share from 0 to 1, got {self.hidden}")
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Six nodes, the answer and the end of text, with room for a model that goes astray."""
-        return 16
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        path = self.problems.file(split)
-        if path is None:
-            problems = self.problems
-            # As for text: the stream of problem i starts with its graph, so both forms show the same graphs.
-            return Generated(
-                partial(_draw_symbolic, max_hops=self.max_hops),
-                num=problems.num_train,
-                seed=_stream(problems.train_seed),
-            )
-        graphs = [graph_of(example) for example in read_examples(path)]
-        return [
-            _symbolic(graph, random.Random(f"prosqa/symbols/{split}/{i}"))
-            for i, graph in enumerate(graphs)
-            if len(graph.path) - 1 <= self.max_hops
-        ]
-
-    def redraw(self, example: Example, rng: random.Random) -> Example:
-        """New symbols, edges and options in a new order, any shortest path: superposition's target at each depth."""
-        graph = graph_of(example)
-        path = random_shortest_path(graph.parents(), root=graph.root, target=graph.target, rng=rng)
-        drawn = _symbolic(replace(graph, path=path), rng)
-        if rng.random() >= self.hidden:
-            return drawn
-        told, _, _ = drawn.question.partition(" ? ")
-        return replace(drawn, question=f"{told} ? {HIDDEN} {HIDDEN} | {drawn.meta['idx_to_symbol'][graph.root]}")
-
-    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
-        """One of the paper's six classes."""
-        from unspoken.tasks.chains import judge  # it reads graphs through this module
-
-        return judge(text, example, hidden=hidden).value
-
-    def words(self) -> Sequence[str]:
-        """The whole vocabulary: four marks and forty node symbols."""
-        return (";", "?", "|", HIDDEN, *NODE_SYMBOLS)
+def stream(graphs: GraphSource, seed: int, split: Split = "train") -> str:
+    """The name of the random stream that problem i of a split continues with `/i`."""
+    return f"{graphs.name}/{seed}" + ("" if split == "train" else f"/{split}")
 
 
-def _stream(seed: int) -> str:
-    return f"prosqa/{seed}"
+def meta_of(symbols: tuple[str, ...], graph: Graph) -> dict[str, object]:
+    """What `graph_of` reads: plain values under the published keys, so that they can be saved as JSON."""
+    return {
+        "idx_to_symbol": symbols,
+        "edges": graph.edges,
+        "root": graph.root,
+        "target": graph.target,
+        "neg_target": graph.neg_target,
+        "path": graph.path,
+    }
 
 
-def _draw(rng: random.Random) -> tuple[ProsQARow, Graph]:
+def _draw(rng: random.Random, graphs: GraphSource) -> tuple[ProsQARow, Graph]:
     """A problem in words, and its graph."""
-    graph = draw_graph(rng)
+    graph = graphs.draw_graph(rng)
     with_parents = {child for _, child in graph.edges}
     names = iter(shuffled(NAMES, rng))
     concepts = iter(shuffled(CONCEPTS, rng))
@@ -299,42 +275,21 @@ def _draw(rng: random.Random) -> tuple[ProsQARow, Graph]:
     return row, graph
 
 
-def _draw_example(rng: random.Random) -> Example:
-    return _example(*_draw(rng))
-
-
-def _draw_symbolic(rng: random.Random, *, max_hops: int) -> Example:
-    return _symbolic(draw_graph(rng, max_hops=max_hops), rng)
-
-
 def _example(row: ProsQARow, graph: Graph) -> Example:
-    return Example(question=row.question, steps=row.steps, answer=row.answer, meta=_meta(row.idx_to_symbol, graph))
+    return Example(question=row.question, steps=row.steps, answer=row.answer, meta=meta_of(row.idx_to_symbol, graph))
 
 
-def _meta(symbols: tuple[str, ...], graph: Graph) -> dict[str, object]:
-    """What `graph_of` reads: plain values under the published keys, so that they can be saved as JSON."""
-    return {
-        "idx_to_symbol": symbols,
-        "edges": graph.edges,
-        "root": graph.root,
-        "target": graph.target,
-        "neg_target": graph.neg_target,
-        "path": graph.path,
-    }
-
-
-def _symbolic(graph: Graph, rng: random.Random) -> Example:
-    """The graph under a random naming of its nodes, its edges and options in random order."""
-    symbols = tuple(shuffled(NODE_SYMBOLS, rng)[: graph.num_nodes])
-    if len(symbols) < graph.num_nodes:
-        raise ValueError(f"expected at most {len(NODE_SYMBOLS)} nodes in symbolic form, got {graph.num_nodes}")
-    told = " ; ".join(f"{symbols[parent]} {symbols[child]}" for parent, child in shuffled(graph.edges, rng))
-    first, second = shuffled((symbols[graph.target], symbols[graph.neg_target]), rng)
-    return Example(
-        question=f"{told} ? {first} {second} | {symbols[graph.root]}",
-        steps=tuple(symbols[node] for node in graph.path[1:]),
-        answer=symbols[graph.target],
-        meta=_meta(symbols, graph),
+def _row_of(example: Example) -> ProsQARow:
+    graph = graph_of(example)
+    return ProsQARow(
+        question=example.question,
+        answer=example.answer,
+        steps=example.steps,
+        idx_to_symbol=example.meta["idx_to_symbol"],
+        edges=graph.edges,
+        root=graph.root,
+        target=graph.target,
+        neg_target=graph.neg_target,
     )
 
 
