@@ -14,7 +14,7 @@ from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
 from unspoken.records import Summary, summarize, write_records
-from unspoken.tasks.base import Split
+from unspoken.tasks.base import Split, Task
 
 
 def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> tuple[LatentLM, str]:
@@ -36,6 +36,7 @@ def evaluate_run(
     config: RunConfig,
     folder: Path,
     *,
+    task: Task | None = None,
     split: Split = "test",
     weights: Literal["best", "final"] = "best",
     thoughts: int | None = None,
@@ -44,6 +45,8 @@ def evaluate_run(
     single: int = 10,
 ) -> Summary:
     """Evaluates a run and writes `records.jsonl` and `summary.json` into `folder`.
+
+    `task` asks other problems than the run was trained on, under the same method.
 
     Raises:
         ValueError: as `load_run` and `evaluate`.
@@ -58,10 +61,11 @@ def evaluate_run(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, found = load_run(run, weights=weights)
     model = model.to(device)
-    examples = config.task.examples(split)[slice(num)]
+    task = config.task if task is None else task
+    examples = task.examples(split)[slice(num)]
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        timed = time_single(model, config.task, config.method, examples[: single + 1], thoughts=thoughts)
-        records = evaluate(model, config.task, config.method, examples, rows=rows, thoughts=thoughts)
+        timed = time_single(model, task, config.method, examples[: single + 1], thoughts=thoughts)
+        records = evaluate(model, task, config.method, examples, rows=rows, thoughts=thoughts)
     on_gpu = device.type == "cuda"
     device_name = torch.cuda.get_device_name() if on_gpu else f"{processor_name()} ({platform.machine()})"
     summary = summarize(
@@ -71,7 +75,7 @@ def evaluate_run(
         single=timed,
         forced_thoughts=thoughts,
         hardware=device_name,
-        task={**to_builtins(config.task), "version": config.task.version},
+        task={**to_builtins(task), "version": task.version},
         weights=found,
         commit=describe_environment()["commit"],
     )

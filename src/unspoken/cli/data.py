@@ -1,44 +1,297 @@
-"""Commands about data."""
+"""Commands about data: make, stats, validate, audit, convert, show.
+
+What they read is named in one way: files (a file's format is told from its content, or by --task), or a task's name and
+splits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from unspoken.cli.arguments import PROGRAM, leading, parse
+from unspoken.config import nearest
+from unspoken.tasks.base import Example, FileTask, Generator, Split, Task
+
+if TYPE_CHECKING:
+    from unspoken.methods import Method
+    from unspoken.tasks.base import Written
+    from unspoken.tasks.statistics import Figure
+
+NUM_FINDINGS = 20
+"""Findings `validate` prints; the rest is counted."""
 
 
 def data(args: Sequence[str]) -> None:
-    """Make data: data make prosqa --num N --seed S --out FILE."""
+    """Make, measure, validate, audit, convert or show data: data ACTION ..."""
     action, rest = leading(args)
-    if action != "make":
-        if action is None and ("-h" in rest or "--help" in rest):
-            print(f"usage: {PROGRAM} data make prosqa --num N --seed S --out FILE")
-            return
-        raise ValueError(f"data can make, got {action!r}; as in {PROGRAM} data make prosqa --num 1000 --out p.json")
-    kind, rest = leading(rest)
-    if kind != "prosqa":
-        raise ValueError(f"no data named {kind!r} can be made; expected prosqa")
-    options = parse(_MakeData, rest, name="data make prosqa")
-    from unspoken.tasks.prosqa import make_rows, write_rows
+    if action is None and (not rest or "-h" in rest or "--help" in rest):
+        print(_overview())
+        return
+    if action not in ACTIONS:
+        actions = ", ".join(ACTIONS)
+        raise ValueError(f"data has no action {action!r}{nearest(action or '', ACTIONS)}; expected one of {actions}")
+    ACTIONS[action](rest)
 
-    if options.out.exists():
-        raise ValueError(f"{options.out} exists; choose another --out")
-    if not options.out.parent.is_dir():
-        raise ValueError(f"{options.out.parent}: no such folder; make it first")
-    if options.num < 1:
-        raise ValueError(f"--num must be at least 1, got {options.num}")
-    print(f"{write_rows(options.out, make_rows(options.num, options.seed))} problems: {options.out}")
+
+def _overview() -> str:
+    width = max(len(name) for name in ACTIONS)
+    lines = [f"  {name:<{width}}  {(action.__doc__ or '').splitlines()[0]}" for name, action in ACTIONS.items()]
+    return "\n".join([f"usage: {PROGRAM} data ACTION ...", "", *lines, "", f"{PROGRAM} data ACTION --help tells more."])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _MakeData:
-    """Make ProsQA problems in the published JSON format, distributed as the released ones."""
+class _Read:
+    """What to read."""
 
+    what: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Files of one format, or the name of a task."""
+    task: str | None = None
+    """Which task the files belong to; None: told from their content."""
+    split: tuple[Split, ...] = ("test",)
+    """Which splits, where a task is named rather than files."""
+
+    def load(self) -> tuple[Task, list[Example], str]:
+        """The task, its examples, and a name for them.
+
+        Raises:
+            ValueError: nothing is named, a name is unknown, or a file cannot be read.
+        """
+        from unspoken.tasks.known import find_task, recognise
+
+        if not self.what:
+            raise ValueError(f"expected files or the name of a task, as in {PROGRAM} data show prosqa")
+        files = [Path(item) for item in self.what]
+        if len(files) == 1 and not files[0].exists() and not files[0].suffix:
+            task = find_task(self.what[0])
+            found = [example for split in self.split for example in task.examples(split)]
+            return task, found, f"{self.what[0]} {' + '.join(self.split)}"
+        task = recognise(files[0]) if self.task is None else find_task(self.task)
+        if not isinstance(task, FileTask):
+            raise ValueError(f"--task {self.task}: this task makes its problems and reads no files")
+        found = [example for file in files for example in task.read(file)]
+        if not found:
+            raise ValueError(f"{files[0]}: there are no rows")
+        return task, found, " + ".join(file.name for file in files)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Make problems."""
+
+    generator: Annotated[Generator, tyro.conf.arg(name="")]
+    """What is made."""
     out: Path
-    """File to write, which must not exist."""
+    """File to write, .json or .jsonl, which must not exist."""
     num: int = 1000
     """How many problems."""
     seed: int = 0
-    """Problem i depends on this and i alone."""
+    """Problem i depends on the settings, this seed, the split and i alone."""
+    split: Split = "train"
+    """Which stream of random numbers: the splits of a seed share no problem but by chance."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes; they change the time and nothing else."""
+
+
+def make(args: Sequence[str]) -> None:
+    """Make problems in the published JSON format: make KIND --num N --seed S --out FILE."""
+    from unspoken.tasks.known import GENERATORS
+
+    kind, rest = leading(args)
+    if kind is None and ("-h" in rest or "--help" in rest):
+        print(f"usage: {PROGRAM} data make KIND --num N --seed S --out FILE [settings]\n\nkinds:")
+        for name, generator in GENERATORS.items():
+            print(f"  {name:<20} {(type(generator).__doc__ or '').splitlines()[0]}")
+        print(f"\n{PROGRAM} data make KIND --help tells the settings of one.")
+        return
+    if kind not in GENERATORS:
+        kinds = ", ".join(GENERATORS)
+        raise ValueError(f"no data named {kind!r} can be made{nearest(kind or '', GENERATORS)}; expected {kinds}")
+    generator = GENERATORS[kind]
+    options = parse(_Make, rest, name=f"data make {kind}", default=_Make(generator=generator, out=tyro.MISSING))
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unspoken.tasks.make import write_problems
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        line = progress.add_task(kind, total=options.num)
+        write_problems(
+            options.generator,
+            options.out,
+            num=options.num,
+            seed=options.seed,
+            split=options.split,
+            # A second process costs more to start than a thousand problems to make.
+            workers=min(options.workers, max(1, options.num // 1000)) if options.workers > 1 else options.workers,
+            on_rows=lambda num_rows: progress.advance(line, num_rows),
+        )
+    print(f"{options.num} problems: {options.out}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stats:
+    """Measure a data set: every figure with its standard error."""
+
+    read: Annotated[_Read, tyro.conf.arg(name="")]
+    """What to measure."""
+    against: tuple[str, ...] = ()
+    """Files, or the name of a task, to compare with: figures side by side, and how far apart they are."""
+    format: Literal["text", "md", "csv"] = "text"
+    """Aligned text, a Markdown table, or CSV."""
+
+
+def stats(args: Sequence[str]) -> None:
+    """Measure a data set, figure by figure; --against OTHER puts two side by side."""
+    from unspoken.tasks.statistics import compare, limit, statistics
+
+    options = parse(_Stats, args, name="data stats")
+    task, examples, label = options.read.load()
+    ours = statistics(examples, task)
+    if not options.against:
+        _table(["figure", label, "± standard error"], [[n, *_shown(f)] for n, f in ours.items()], options.format)
+        return
+    other, examples, their_label = _Read(what=options.against, task=options.read.task).load()
+    if type(other) is not type(task):
+        raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
+    rows = compare(ours, statistics(examples, other))
+    cells = [[r.name, *_shown(r.ours), *_shown(r.theirs), f"{r.apart:+.1f}"] for r in rows]
+    _table(["figure", label, "±", their_label, "±", "apart, standard errors"], cells, options.format)
+    far, bound = max((abs(r.apart), r.name) for r in rows), limit(len(rows))
+    verdict = "no figure differs beyond chance" if far[0] <= bound else "not the same distribution"
+    if options.format == "text":
+        print(f"largest difference: {far[1]}, {far[0]:.1f} standard errors; chance stays below {bound:.1f}: {verdict}")
+
+
+def _shown(figure: Figure) -> tuple[str, str]:
+    return f"{figure.value:.4g}", f"{figure.error:.2g}"
+
+
+def _table(header: list[str], rows: list[list[str]], form: Literal["text", "md", "csv"]) -> None:
+    if form == "csv":
+        import csv
+
+        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
+    elif form == "md":
+        for row in [header, ["---", *["---:"] * (len(header) - 1)], *rows]:
+            print(f"| {' | '.join(row)} |")
+    else:
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        for row in [header, *rows]:
+            print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Convert:
+    """Write a data set in another format."""
+
+    read: Annotated[_Read, tyro.conf.arg(name="")]
+    """What to convert."""
+    out: Path
+    """File to write, which must not exist: .json or .jsonl (the published fields), or .txt (iCoT's lines)."""
+
+
+def convert(args: Sequence[str]) -> None:
+    """Write a data set as published JSON, JSON lines or iCoT text: convert FILE --out FILE."""
+    from unspoken.tasks.make import write_examples
+
+    options = parse(_Convert, args, name="data convert")
+    task, examples, label = options.read.load()
+    write_examples(task, options.out, examples)
+    print(f"{len(examples)} rows of {label}: {options.out}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Show:
+    """Show one row as the model gets it."""
+
+    read: Annotated[_Read, tyro.conf.arg(name="")]
+    """Where it is."""
+    row: int = 0
+    """Which row, from 0."""
+    recipe: str | None = None
+    """Lay the row out as at each stage of this recipe, words standing for tokens."""
+
+
+def show(args: Sequence[str]) -> None:
+    """Show one row, and how a recipe lays it out at each stage: show FILE --row N --recipe NAME."""
+    options = parse(_Show, args, name="data show")
+    task, examples, label = options.read.load()
+    if not 0 <= options.row < len(examples):
+        raise ValueError(f"--row: expected 0 to {len(examples) - 1}, the rows of {label}, got {options.row}")
+    example = examples[options.row]
+    print(f"{label}, row {options.row} of {len(examples)}, task {type(task).__name__}\n")
+    written = task.write(example)
+    print(f"question  {written.question.rstrip()}")
+    for i, step in enumerate(written.steps):
+        print(f"step {i + 1:<4} {step.rstrip()}")
+    print(f"answer    {written.answer}")
+    if options.recipe is not None:
+        from unspoken.recipes import find_recipe
+
+        method = find_recipe(options.recipe).method
+        print(f"\n{options.recipe}, {type(method).__name__}: T a thought, P a pause, [...] what the loss is on")
+        for stage in range(method.stages):
+            print(f"stage {stage:<3} {picture(written, method, stage)}")
+
+
+def picture(written: Written, method: Method, stage: int) -> str:
+    """An example laid out at a stage, in one line: words stand for tokens, of the question only the end is shown."""
+    import random
+
+    from unspoken.layout import IGNORE_INDEX, Marks, Tokens
+
+    words: list[str] = ["<bot>", "<eot>", "T", "P"]
+
+    def ids(text: str) -> list[int]:
+        found = text.split()
+        words.extend(found)
+        return list(range(len(words) - len(found), len(words)))
+
+    tokens = Tokens(
+        question=ids(" ".join(written.question.split()[-6:])),
+        steps=[ids(step) for step in written.steps],
+        answer=ids(written.answer + " <end>"),
+    )
+    layout = method.layout(tokens, stage, Marks(bot=0, eot=1, thought=2, pause=3), random.Random(0))
+    shown: list[str] = []
+    inside = False
+    for token, label in zip(layout.input_ids, layout.labels, strict=True):
+        if (label != IGNORE_INDEX) != inside:
+            inside = not inside
+            if inside:
+                shown.append("[" + words[token])
+                continue
+            shown[-1] += "]"
+        shown.append(words[token])
+    return "... " + " ".join(shown) + ("]" if inside else "")
+
+
+ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
+    "make": make,
+    "show": show,
+    "stats": stats,
+    "convert": convert,
+}

@@ -136,6 +136,8 @@ class _Eval:
     """Run folder."""
     split: Literal["valid", "test"] = "test"
     """Which split."""
+    on: str | None = None
+    """Other problems: a task's name (`unspoken data show` lists them) or a file in the run's own format."""
     weights: Literal["best", "final"] = "best"
     """best: best validation accuracy in the final stage; final: the end of training."""
     thoughts: int | None = None
@@ -147,14 +149,22 @@ class _Eval:
     single: int = 10
     """How many problems to time at batch 1."""
     name: str | None = None
-    """Folder under RUN/eval; None: the split, and the number of thoughts where forced."""
+    """Folder under RUN/eval; None: made of --on, the split, and the number of thoughts where forced."""
 
 
 def eval_(args: Sequence[str]) -> None:
     """Evaluate RUN: accuracy with interval, tokens, seconds; records under RUN/eval."""
     options = parse(_Eval, args, name="eval")
     config = RunConfig.load(options.run / "config.json")
-    name = options.name or options.split + ("" if options.thoughts is None else f"-{options.thoughts}-thoughts")
+    task = config.task
+    parts: list[str] = [options.split] if options.thoughts is None else [options.split, f"{options.thoughts}-thoughts"]
+    if options.on is not None:
+        from unspoken.tasks.known import find_task
+
+        file = Path(options.on)
+        task = task.on_file(file) if file.is_file() else task.asking(find_task(options.on))
+        parts.insert(0, file.name.partition(".")[0])
+    name = options.name or "-".join(parts)
     folder = options.run / "eval" / name
     if folder.exists():
         raise ValueError(f"{folder} exists; choose another --name")
@@ -172,6 +182,7 @@ def eval_(args: Sequence[str]) -> None:
         options.run,
         config,
         folder,
+        task=task,
         split=options.split,
         weights=options.weights,
         thoughts=options.thoughts,

@@ -104,6 +104,10 @@ class Task(ABC):
             "number of steps": str(len(example.steps)),
         }
 
+    def row(self, example: Example) -> dict[str, Any]:
+        """The fields of an example in a file, in order. Default: the published three."""
+        return {"question": example.question, "steps": list(example.steps), "answer": example.answer}
+
     def on_file(self, path: Path) -> Task:
         """The same task, asking the problems of another file as its test split.
 
@@ -111,6 +115,10 @@ class Task(ABC):
             ValueError: the task reads no files.
         """
         raise ValueError(f"{path}: {type(self).__name__} makes its problems and reads no files")
+
+    def asking(self, other: Task) -> Task:
+        """The problems of another task, in this task's form where it has one of its own. Default: the other task."""
+        return other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +142,10 @@ class FileTask(Task):
         Raises:
             ValueError: the file cannot be read or a row is wrong; the message names file, row and field.
         """
+
+    def recognises(self, row: Mapping[str, Any] | str) -> bool:
+        """Whether a file with this first row is one of the task's; `row` is a line of text where it is no object."""
+        return False
 
     def file(self, split: Split) -> Path | None:
         """Where a split is read from; None where nobody has named a file.

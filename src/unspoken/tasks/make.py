@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from unspoken.tasks.base import Generator, Split
+from unspoken.tasks.base import Example, Generator, Split, Task
 
 _CHUNK = 256
 
@@ -59,6 +59,39 @@ def write_problems(
                 file.write(((", " if start else "") + ", ".join(rows)).encode())
             on_rows(stop - start)
         file.write(b"" if lines else b"]")
+
+
+def write_examples(task: Task, path: Path, examples: Sequence[Example]) -> None:
+    """Writes examples as `.json` or `.jsonl` (the task's own fields) or `.txt` (iCoT's lines), by the file's name.
+
+    Raises:
+        ValueError: the name ends otherwise, the file exists, or a text has no place in such a line.
+    """
+    match path.suffix:
+        case ".json":
+            parts = [", ".join(json.dumps(task.row(example)) for example in examples)]
+            start, end = "[", "]"
+        case ".jsonl":
+            parts = [json.dumps(task.row(example)) + "\n" for example in examples]
+            start = end = ""
+        case ".txt":
+            parts = [_icot_line(path, i, example) for i, example in enumerate(examples)]
+            start = end = ""
+        case other:
+            raise ValueError(f"{path}: expected a name that ends in .json, .jsonl or .txt, got {other!r}")
+    with new_file(path) as file:
+        file.write((start + "".join(parts) + end).encode())
+
+
+def _icot_line(path: Path, row: int, example: Example) -> str:
+    """`question||step step #### answer`: the format of iCoT's released data."""
+    for field, text in (("question", example.question), *(("steps", s) for s in example.steps)):
+        if "||" in text or "####" in text or "\n" in text:
+            raise ValueError(
+                f"{path}: row {row}: field `{field}`: iCoT's lines have no place for `||`, `####` or a line end, got "
+                f"{text!r}; write .json instead"
+            )
+    return f"{example.question}||{''.join(step + ' ' for step in example.steps)}#### {example.answer}\n"
 
 
 @contextmanager

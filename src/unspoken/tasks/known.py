@@ -1,0 +1,82 @@
+"""Every task and generator of ours by name, for the command line; and which task a file belongs to.
+
+`unspoken eval RUN --on NAME` and the `unspoken data` commands take these names.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from unspoken.tasks.base import FileTask, Generator, Task
+from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.rows import read_bytes
+
+TASKS: dict[str, Task] = {
+    "prosqa": ProsQA(),
+}
+"""Tasks under their default settings."""
+
+GENERATORS: dict[str, Generator] = {}
+"""What `unspoken data make` makes, under default settings."""
+
+
+def find_task(name: str) -> Task:
+    """The task of a name.
+
+    Raises:
+        ValueError: there is none; the message suggests the nearest.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
+        raise ValueError(
+            f"no file and no task named {name!r}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + f"; the tasks are {', '.join(TASKS)}"
+        )
+    return TASKS[name]
+
+
+def recognise(path: Path) -> FileTask:
+    """The task whose format a file has, by its content: the first of `TASKS` that knows its first row.
+
+    Raises:
+        ValueError: the file cannot be read, or no task knows its format.
+    """
+    row = first_row(path)
+    for task in TASKS.values():
+        if isinstance(task, FileTask) and task.recognises(row):
+            return task
+    shown = sorted(row) if isinstance(row, Mapping) else row[:60]
+    raise ValueError(
+        f"{path}: no task knows this format (first row: {shown}); name one with --task, out of {', '.join(TASKS)}"
+    )
+
+
+def first_row(path: Path) -> Mapping[str, Any] | str:
+    """The first row of a JSON list or of JSON lines as an object, or the first line of a text file.
+
+    Raises:
+        ValueError: the file cannot be read, holds nothing, or its rows are neither objects nor text.
+    """
+    name = path.name.removesuffix(".gz")
+    data = read_bytes(path)
+    if name.endswith(".txt"):
+        text = data.decode(errors="replace").strip()
+        row: Any = text.splitlines()[0] if text else None
+    else:
+        try:
+            row = msgspec.json.decode(data.strip().partition(b"\n")[0] if name.endswith(".jsonl") else data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not JSON: {error}; expected .json, .jsonl or .txt, gzipped or not") from error
+        if isinstance(row, list):
+            row = row[0] if row else None
+    try:
+        return msgspec.convert(row, dict[str, Any] | str)
+    except msgspec.ValidationError:
+        pass
+    raise ValueError(f"{path}: expected rows that are objects, or lines of text, got {row!r}")
