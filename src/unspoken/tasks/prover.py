@@ -1,9 +1,9 @@
 """ProntoQA's little language: its sentences as logic, what follows from them, and whether a written proof holds.
 
-A question is facts about entities ("Max is a vumpus."), rules about concepts ("Each vumpus is not windy.", "Vumpuses are
-lempuses.") and one sentence to be judged ("True or false: Max is not wooden."). From "Max is a vumpus." and a rule about
-vumpuses its right side follows for Max; that is all the logic there is. Published and generated rows are read by the
-same parser and judged by the same prover: nothing is kept beside the text.
+A question is facts about entities ("Max is a vumpus."), rules about concepts ("Each vumpus is not windy.", "Vumpuses
+are lempuses.") and one sentence to be judged ("True or false: Max is not wooden."). From "Max is a vumpus." and a rule
+about vumpuses its right side follows for Max; that is all the logic there is. Published and generated rows are read by
+the same parser and judged by the same prover: nothing is kept beside the text.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ def in_words(sentence: Sentence, form: Form = Form.EVERY) -> str:
         predicate = to_plural(predicate) if sentence.noun else predicate
         return f"{subject[0].upper()}{subject[1:]} are {negation}{predicate}."
     if sentence.noun:
-        predicate = ("an " if predicate[0] in "aeiou" else "a ") + predicate
+        # As the original has it: "an impus", but "a eukaryote".
+        predicate = ("an " if predicate[0] in "aeiou" and not predicate.startswith("eu") else "a ") + predicate
     subject = f"{form.capitalize()} {sentence.subject}" if sentence.rule else sentence.subject
     return f"{subject} is {negation}{predicate}."
 
@@ -206,7 +207,7 @@ def to_singular(plural: str) -> str:
 
 
 def is_plural(words: str) -> bool:
-    """Whether a word after "are" is a concept ("lempuses") rather than an adjective ("spicy", "furious", "hairless")."""
+    """Whether a word after "are" is a concept ("lempuses") and no adjective ("spicy", "furious", "hairless")."""
     last = words.rpartition(" ")[2].lower()
     return last in _SINGULARS or (last.endswith("s") and not last.endswith(("ss", "us")))
 
