@@ -22,6 +22,7 @@ ASKED = "True or false:"
 """Stands between what is told and the sentence to be judged."""
 
 _SENTENCE = re.compile(r"(?:(each|every|any|an?) )?(?:all )?(.+?) (is|are) (not )?(?:an? )?(.+)", re.IGNORECASE)
+_OTHER_QUANTIFIERS = ("few", "many", "most", "no", "not", "only", "some")
 _PLURALS = {"bacterium": "bacteria", "fish": "fish", "mouse": "mice", "person": "people", "sheep": "sheep"}
 _SINGULARS = {plural: singular for singular, plural in _PLURALS.items()}
 
@@ -158,7 +159,11 @@ def parse_sentence(text: str) -> Sentence:
         rule = plural or determiner is not None
         noun = is_plural(predicate) if plural else text[: match.start(5)].endswith((" a ", " an "))
         fits = not (plural and determiner) and (noun or " " not in predicate)
-        if fits and (rule or not subject[0].islower()) and (not plural or is_plural(subject)):
+        if rule:
+            fits &= subject.split()[0].lower() not in _OTHER_QUANTIFIERS and (not plural or is_plural(subject))
+        else:
+            fits &= " " not in subject and not subject[0].islower()
+        if fits:
             return Sentence(
                 subject=(to_singular(subject.lower()) if plural else subject.lower()) if rule else subject,
                 predicate=to_singular(predicate) if plural and noun else predicate,
