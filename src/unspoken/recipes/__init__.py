@@ -6,12 +6,18 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from unspoken.config import RunConfig, nearest
-from unspoken.recipes import demo, planning, prosqa
+from unspoken.recipes import demo, gsm8k, multiplication, planning, prontoqa, prosqa
+from unspoken.recipes.rows import Recipe
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {**demo.RECIPES, **planning.RECIPES, **prosqa.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **demo.RECIPES,
+    **planning.RECIPES,
+    **prosqa.RECIPES,
+    **prontoqa.RECIPES,
+    **gsm8k.RECIPES,
+    **multiplication.RECIPES,
+}
 """All recipes by name."""
 
 

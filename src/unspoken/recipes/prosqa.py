@@ -6,27 +6,14 @@ and are tested on the published test split.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from unspoken.config import AdamW, After, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
-from unspoken.methods import (
-    Coconut,
-    CoconutWithoutCurriculum,
-    CoT,
-    DetachedThoughts,
-    Enclosed,
-    ICoT,
-    Method,
-    NoCoT,
-    Pause,
-    PauseAsThought,
-    ShuffledThoughts,
-    WithoutThought,
-)
+from unspoken.methods import Coconut, CoT, Enclosed, ICoT, PauseAsThought
 from unspoken.recipes import planning
+from unspoken.recipes.rows import Recipe, table1, with_method
 from unspoken.specs import GPT2, Words
 from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.hops import Hops
@@ -50,14 +37,11 @@ def coconut() -> RunConfig:
     )
 
 
-def _gpt2(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunConfig:
-    base = coconut()
-    return replace(
-        base,
-        recipe=f"prosqa/gpt2/{name}",
-        method=method,
-        curriculum=replace(base.curriculum, stage_epochs=stage_epochs),
-    )
+def icot() -> RunConfig:
+    """A chain has up to about 70 GPT-2 tokens; 8 more go every 4 epochs, so that 50 epochs see all of them go."""
+    method = ICoT(remove_all_beyond=71)
+    removing = method.stages - 1
+    return with_method(coconut(), "prosqa/gpt2/icot", method, (*[4] * removing, sum(STAGED) - 4 * removing))
 
 
 def two_layer() -> RunConfig:
@@ -74,49 +58,6 @@ def two_layer() -> RunConfig:
         optimizer=AdamW(lr=1e-4, betas=(0.9, 0.95)),
         batch=BatchSize(rows=256, evaluation=256),
     )
-
-
-def _two_layer(name: str, method: Method, stage_epochs: tuple[int, ...]) -> RunConfig:
-    base = two_layer()
-    return replace(
-        base,
-        recipe=f"prosqa/two-layer/{name}",
-        method=method,
-        # The shuffled control is defined where all rows think in the same columns.
-        curriculum=replace(
-            base.curriculum,
-            stage_epochs=stage_epochs,
-            mix=0.0 if isinstance(method, ShuffledThoughts) else base.curriculum.mix,
-        ),
-    )
-
-
-# A ProsQA chain has up to about 70 GPT-2 tokens; 8 more go every 4 epochs, so that 50 epochs see all of them go.
-_ICOT = ICoT(remove_all_beyond=71)
-
-_ROWS: dict[str, tuple[Method, tuple[int, ...]]] = {
-    "cot": (CoT(), (50,)),
-    "no-cot": (NoCoT(), (50,)),
-    "icot": (_ICOT, (*[4] * (_ICOT.stages - 1), 50 - 4 * (_ICOT.stages - 1))),
-    "pause": (Pause(), (50,)),
-    "without-curriculum": (CoconutWithoutCurriculum(), (50,)),
-    "without-thought": (WithoutThought(), STAGED),
-    "pause-as-thought": (PauseAsThought(), STAGED),
-    "shuffled-thoughts": (ShuffledThoughts(), STAGED),
-    "detached-thoughts": (DetachedThoughts(), STAGED),
-}
-
-_LONG = (25, 25, 25, 25, 25, 25, 25, 125)
-_TWO_LAYER_ROWS: dict[str, tuple[Method, tuple[int, ...]]] = {
-    "cot": (CoT(), (300,)),
-    "no-cot": (NoCoT(), (300,)),
-    "pause": (Pause(), (300,)),
-    "without-curriculum": (CoconutWithoutCurriculum(), (300,)),
-    "without-thought": (WithoutThought(steps_kept=1), _LONG),
-    "pause-as-thought": (PauseAsThought(steps_kept=1), _LONG),
-    "shuffled-thoughts": (ShuffledThoughts(steps_kept=1), _LONG),
-    "detached-thoughts": (DetachedThoughts(steps_kept=1), _LONG),
-}
 
 
 def small_walk() -> RunConfig:
@@ -172,11 +113,9 @@ def small_cot() -> RunConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {
-    "prosqa/gpt2/coconut": coconut,
-    **{f"prosqa/gpt2/{name}": partial(_gpt2, name, *row) for name, row in _ROWS.items()},
-    "prosqa/two-layer/coconut": two_layer,
-    **{f"prosqa/two-layer/{name}": partial(_two_layer, name, *row) for name, row in _TWO_LAYER_ROWS.items()},
+RECIPES: dict[str, Recipe] = {
+    **table1("prosqa/gpt2", coconut, icot=icot),
+    **table1("prosqa/two-layer", two_layer),
     "prosqa/small/walk": small_walk,
     "prosqa/small/opened": small_opened,
     "prosqa/small/coconut": partial(_small, "coconut", Coconut()),

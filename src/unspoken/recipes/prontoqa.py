@@ -1,0 +1,34 @@
+"""ProntoQA with GPT-2 small's configuration and the paper's schedule, which is ProsQA's, from random initialisation."""
+
+from __future__ import annotations
+
+from unspoken.config import AdamW, BatchSize, RunConfig
+from unspoken.curriculum import Curriculum
+from unspoken.methods import Coconut, ICoT
+from unspoken.recipes.prosqa import STAGED
+from unspoken.recipes.rows import Recipe, table1, with_method
+from unspoken.specs import GPT2
+from unspoken.tasks.prontoqa import ProntoQA
+
+
+def coconut() -> RunConfig:
+    """Coconut on ProntoQA: a thought for each of six steps, 5 epochs a stage, the last stage until epoch 50."""
+    return RunConfig(
+        recipe="prontoqa/gpt2/coconut",
+        task=ProntoQA(),
+        method=Coconut(),
+        model=GPT2(),
+        curriculum=Curriculum(stage_epochs=STAGED),
+        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
+        batch=BatchSize(rows=128, micro=32),
+    )
+
+
+def icot() -> RunConfig:
+    """A published chain has 79 to 103 GPT-2 tokens; 8 more go every 3 epochs, so that 50 epochs see all of them go."""
+    method = ICoT(remove_all_beyond=103)
+    removing = method.stages - 1
+    return with_method(coconut(), "prontoqa/gpt2/icot", method, (*[3] * removing, sum(STAGED) - 3 * removing))
+
+
+RECIPES: dict[str, Recipe] = table1("prontoqa/gpt2", coconut, icot=icot)
