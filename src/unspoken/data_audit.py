@@ -155,7 +155,7 @@ def verdict(audit: Audit) -> list[str]:
             + ", ".join(f"{row.name} {100 * row.accuracy:.1f}" for row in below)
             + "."
         )
-    if not biased:
+    if blind and not biased:
         best = max(blind, key=lambda row: row.accuracy)
         said.append(
             f"No shortcut that does not see what is asked is further from chance than luck explains; the highest is "
