@@ -341,6 +341,17 @@ def test_files_are_recognised(row: dict[str, Any] | str, known: bool) -> None:
     assert GSM8K().recognises(row) is known
 
 
+def test_what_is_counted() -> None:
+    """Guards the statistics page: kinds of equations and signs as categories, shares as numbers."""
+    counted = GSM8K().measures(DUCKS)
+    assert counted["equations"] == ("right", "right")
+    assert counted["operations"] == ("-", "-", "*")
+    assert (counted["last result is the answer"], counted["no step"], counted["answer is an integer"]) == (1, 0, 1)
+    counted = GSM8K().measures(replace(DUCKS, steps=("",), answer=".5"))
+    assert (counted["last result is the answer"], counted["no step"], counted["answer is an integer"]) == (0, 1, 0)
+    assert counted["equations"] == counted["operations"] == ()
+
+
 def test_the_longest_output_is_a_setting() -> None:
     """Guards GSM8k-Aug-NL, whose chains are longer than those measured."""
     assert GSM8K().max_new_tokens == 128

@@ -28,8 +28,8 @@ from typing import Any, ClassVar, Literal, final
 
 import msgspec
 
-from unspoken.tasks.base import Example, FileTask, Split
-from unspoken.tasks.equations import judge_chain
+from unspoken.tasks.base import Example, FileTask, Measure, Split
+from unspoken.tasks.equations import check, judge_chain, result
 from unspoken.tasks.numbers import EXACT, plain, read_number, same_number
 from unspoken.tasks.rows import read_lines, read_rows
 
@@ -170,6 +170,18 @@ class WordProblems(FileTask, ABC):
         prediction = self.extract(text)
         chain, _, _ = text.partition("###")
         return judge_chain(chain, read_number(prediction), right=self.correct(prediction, example)).value
+
+    def measures(self, example: Example) -> Mapping[str, Measure]:
+        equations = [step for step in example.steps if step.strip()]
+        answer = read_number(example.answer)
+        return {
+            **super().measures(example),
+            "no step": float(not equations),
+            "equations": tuple(check(step).value for step in equations),
+            "operations": tuple(sign for step in equations for sign in step if sign in "+-*/"),
+            "last result is the answer": float(bool(equations) and result(equations[-1]) == answer is not None),
+            "answer is an integer": float(answer is not None and answer.denominator == 1),
+        }
 
 
 def tolerance(answer: str) -> Fraction:
