@@ -18,7 +18,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from abc import ABC
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -136,7 +136,7 @@ def write_icot(path: Path, examples: Iterable[Example]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordProblems(FileTask, ABC):
+class WordProblems(FileTask):
     """Word problems with a number for an answer, asked and judged alike whichever set they come from."""
 
     published: ClassVar[Mapping[Split, str]] = {}
@@ -158,6 +158,10 @@ class WordProblems(FileTask, ABC):
 
     def read(self, path: Path) -> Sequence[Example]:
         return read_problems(path)
+
+    @abstractmethod
+    def recognises(self, row: Mapping[str, Any] | str) -> bool:
+        """All of these tasks read the same formats; each knows the one its own set is published in."""
 
     def correct(self, prediction: str, example: Example) -> bool:
         """Whether the answer is right: exactly, or (unless the right answer is an integer) within `tolerance` of it."""
