@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
@@ -57,13 +60,36 @@ def build_tokenizer(spec: TokenizerSpec, task: Task) -> PreTrainedTokenizerBase:
             return word_tokenizer(list(words))
         case GPT2Tokenizer(folder=folder):
             vocab = data_file("tokenizer/gpt2/vocab.json") if folder is None else folder / "vocab.json"
-            if not vocab.is_file():
-                raise ValueError(f"{vocab}: no such file; expected GPT-2's vocab.json and merges.txt in that folder")
-            tokenizer = HFGPT2Tokenizer(vocab=str(vocab), merges=str(vocab.parent / "merges.txt"))
-            tokenizer.add_special_tokens({"pad_token": END_OF_TEXT})
-            return tokenizer
+            return _gpt2_tokenizer(vocab)
         case _:
             raise ValueError(f"no tokenizer is known for {type(spec).__name__}; add a case to build.build_tokenizer")
+
+
+def _gpt2_tokenizer(vocab: Path) -> PreTrainedTokenizerBase:
+    if not vocab.is_file():
+        raise ValueError(f"{vocab}: no such file; expected GPT-2's vocab.json and merges.txt in that folder")
+    tokenizer = HFGPT2Tokenizer(vocab=str(vocab), merges=str(vocab.parent / "merges.txt"))
+    tokenizer.add_special_tokens({"pad_token": END_OF_TEXT})
+    return tokenizer
+
+
+def tokenizer_named(name: str) -> PreTrainedTokenizerBase:
+    """`gpt2` among the shared data, a folder with vocab.json and merges.txt, or the tokenizer of a saved model.
+
+    Raises:
+        ValueError: there is none.
+    """
+    folder = Path(name)
+    if name == "gpt2" and not folder.is_dir():
+        return _gpt2_tokenizer(data_file("tokenizer/gpt2/vocab.json"))
+    if (folder / "merges.txt").is_file() and not (folder / "tokenizer.json").is_file():
+        return _gpt2_tokenizer(folder / "vocab.json")
+    try:
+        found = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{name}: no tokenizer there: {error}; expected gpt2, or a folder that holds one") from error
+    assert found is not None
+    return found
 
 
 def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:

@@ -289,9 +289,116 @@ def picture(written: Written, method: Method, stage: int) -> str:
     return "... " + " ".join(shown) + ("]" if inside else "")
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Validate:
+    """Check a file: what is wrong where, what it becomes as tokens, what would not fit."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The file."""
+    task: str | None = None
+    """Which task it belongs to; None: told from its content."""
+    against: Path | None = None
+    """Another file of the same format, whose questions must not be in this one: train against test."""
+    tokenizer: str | None = "gpt2"
+    """gpt2 among the shared data, a folder with vocab.json and merges.txt, or a saved model; None: no lengths."""
+    positions: int | None = 1024
+    """Positions of the model; None: no limit."""
+    inserted: int = 8
+    """Most tokens that a method inserts: two markers and six thoughts."""
+
+
+def validate(args: Sequence[str]) -> None:
+    """Check a file: the first findings as file, row, field; lengths in tokens; what would be cut off."""
+    from unspoken.tasks.known import find_task, recognise
+    from unspoken.tasks.own import OwnFile
+    from unspoken.tasks.validate import validate as check
+
+    options = parse(_Validate, args, name="data validate")
+    if options.task is not None:
+        task = find_task(options.task)
+    else:
+        try:
+            task = recognise(options.file)
+        except ValueError:
+            task = OwnFile()  # whose own complaint names row and field
+    if not isinstance(task, FileTask):
+        raise ValueError(f"--task {options.task}: this task makes its problems and reads no files")
+    counter = None if options.tokenizer is None else _counter(options.tokenizer)
+    report = check(
+        options.file,
+        task,
+        against=options.against,
+        count_tokens=counter,
+        positions=options.positions,
+        inserted=options.inserted,
+    )
+    print("\n".join(report.render(first=NUM_FINDINGS)))
+    if report.errors:
+        sys.exit(2)
+
+
+def _counter(tokenizer: str) -> Callable[[list[str]], list[int]]:
+    """Counts tokens with a named tokenizer.
+
+    Raises:
+        ValueError: there is no such tokenizer.
+    """
+    from unspoken.build import tokenizer_named
+    from unspoken.markers import encode
+    from unspoken.quiet import quiet
+
+    quiet()
+    found = tokenizer_named(tokenizer)
+    return lambda texts: [len(ids) for ids in encode(texts, found)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """Audit a data set: what could be had without solving it."""
+
+    read: Annotated[_Read, tyro.conf.arg(name="")]
+    """What to audit."""
+    out: Path | None = None
+    """Folder for audit.md, audit.csv and the figure, which must not exist; None: print only."""
+    format: Literal["md", "csv"] = "md"
+    """What is printed: a Markdown table with its verdict, or CSV."""
+    num: int | None = None
+    """How many of the problems, from the first; None: all."""
+
+
+def audit(args: Sequence[str]) -> None:
+    """Run every known and learned shortcut on a data set: how much of a score needs no reasoning; --out DIR."""
+    from unspoken.data_audit import audit as run
+    from unspoken.data_audit import render_audit
+
+    options = parse(_Audit, args, name="data audit")
+    if options.num is not None and options.num < 1:
+        raise ValueError(f"--num must be at least 1, got {options.num}")
+    if options.out is not None and options.out.exists():
+        raise ValueError(f"{options.out} exists; choose another --out")
+    task, examples, label = options.read.load()
+    found = run(examples, title=label, task=type(task).__name__, most=options.num)
+    print(render_audit(found, options.format), end="")
+    if options.out is not None:
+        from unspoken.data_figures import audit_figure
+
+        options.out.mkdir(parents=True)
+        (options.out / "audit.md").write_text(render_audit(found))
+        files = audit_figure(found, options.out / "audit")
+        print(f"written: {options.out / 'audit.md'}, {', '.join(str(file) for file in files)}", file=sys.stderr)
+
+
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
     "make": make,
     "show": show,
     "stats": stats,
+    "validate": validate,
+    "audit": audit,
     "convert": convert,
 }

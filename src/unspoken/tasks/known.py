@@ -13,15 +13,37 @@ from typing import Any
 import msgspec
 
 from unspoken.tasks.base import FileTask, Generator, Task
+from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
+from unspoken.tasks.gsm8k import GSM8K
+from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
+from unspoken.tasks.multiplication import Multiplication, MultiplicationGenerator
+from unspoken.tasks.ontology import ProntoQAGenerator
+from unspoken.tasks.open_qa import OpenQA
+from unspoken.tasks.own import OwnFile
+from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import read_bytes
 
 TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
+    "prontoqa": ProntoQA(),
+    "svamp": SVAMP(),
+    "gsm-hard": GSMHard(),
+    "multiarith": MultiArith(),
+    "multiplication": Multiplication(),
+    "commonsenseqa": CommonsenseQA(),
+    "strategyqa": StrategyQA(),
+    "open-qa": OpenQA(),
+    "gsm8k": GSM8K(),
+    "own": OwnFile(),
 }
-"""Tasks under their default settings."""
+"""Tasks under their default settings; those that recognise many files come last."""
 
-GENERATORS: dict[str, Generator] = {}
+GENERATORS: dict[str, Generator] = {
+    "prontoqa": ProntoQAGenerator(),
+    "prontoqa-paired": ProntoQAGenerator(distractors="paired"),
+    "multiplication": MultiplicationGenerator(),
+}
 """What `unspoken data make` makes, under default settings."""
 
 
