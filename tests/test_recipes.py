@@ -23,6 +23,9 @@ from unspoken.paper import METHOD_NAMES
 from unspoken.recipes import RECIPES, find_recipe
 from unspoken.specs import GPT2, GPT2Tokenizer, Llama, TokenizerSpec
 from unspoken.tasks.base import Task
+from unspoken.tasks.gsm8k import GSM8K
+from unspoken.tasks.multiplication import Multiplication
+from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
 from unspoken.train import fit
@@ -40,7 +43,11 @@ METHOD_OF = {
     "detached-thoughts": "DetachedThoughts",
 }
 ROWS = 8
-NEEDS = ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", "tokenizer/gpt2/vocab.json")
+NEEDS = {
+    "prosqa/": ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", "tokenizer/gpt2/vocab.json"),
+    "prontoqa/": (*ProntoQA.published.values(), "tokenizer/gpt2/vocab.json"),
+    "gsm8k/": (*GSM8K.published.values(), "tokenizer/gpt2/vocab.json"),
+}
 
 in_all_recipes = pytest.mark.parametrize("name", RECIPES)
 
@@ -80,9 +87,11 @@ def small(config: RunConfig) -> RunConfig:
 @in_all_recipes
 def test_a_recipe_trains_and_is_evaluated(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards recipes nobody has run lately: a stage too many, rows too few, a word outside the vocabulary."""
-    if name.startswith("prosqa/") and (missing := [file for file in NEEDS if not (data_root() / file).is_file()]):
+    needed = [file for start, files in NEEDS.items() if name.startswith(start) for file in files]
+    if missing := [file for file in needed if not (data_root() / file).is_file()]:
         pytest.skip(f"needs {missing[0]} in {data_root()}; set UNSPOKEN_DATA")
-    monkeypatch.setattr(ProsQA, "max_new_tokens", 8)
+    for task in (ProsQA, ProntoQA, GSM8K, Multiplication):
+        monkeypatch.setattr(task, "max_new_tokens", 8)
     config = small(find_recipe(name))
     model = fit(config, tmp_path / "run")
     assert [line["step"] for line in metrics(tmp_path / "run", "step")] == [1, 2]

@@ -28,7 +28,7 @@ _TABLE1: dict[str, tuple[Cell, Cell, Cell]] = {
 }
 
 # Symbolic ProsQA is another task for another model: no figure of the paper stands beside it.
-_COLUMNS = {"GSM8k": 0, "ProntoQA": 1, "ProsQA": 2}
+_COLUMNS = {"GSM8K": 0, "ProntoQA": 1, "ProsQA": 2}
 
 METHOD_NAMES = {
     "CoT": "CoT",

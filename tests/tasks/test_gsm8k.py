@@ -25,10 +25,8 @@ from unspoken.tasks.gsm8k import (
     read_problems,
     tolerance,
     without,
-    write_icot,
-    write_json,
-    write_json_lines,
 )
+from unspoken.tasks.make import write_examples
 from unspoken.tasks.rows import data_root, read_rows
 
 FOLDER = data_root() / "gsm8k"
@@ -69,8 +67,8 @@ def test_every_format_reads_back(
     """Guards the converters: whatever is written in a format is read back from it, exactly."""
     folder = tmp_path_factory.mktemp("gsm8k")
     end = ".gz" * gzipped
-    for write, name in ((write_json, "a.json"), (write_json_lines, "a.jsonl"), (write_icot, "a.txt")):
-        assert write(folder / (name + end), examples) == len(examples)
+    for name in ("a.json", "a.jsonl", "a.txt"):
+        write_examples(GSM8K(), folder / (name + end), examples)
         assert read_problems(folder / (name + end)) == examples
     (folder / "original.jsonl").write_text("".join(json.dumps(prose(example)) + "\n" for example in examples))
     assert read_problems(folder / "original.jsonl") == examples
@@ -149,8 +147,8 @@ def test_errors_name_file_row_and_field(name: str, text: str, message: str, tmp_
 )
 def test_what_icot_text_cannot_hold_is_refused(example: Example, tmp_path: Path) -> None:
     """Guards conversion against files that read back as other problems."""
-    with pytest.raises(ValueError, match="example 1: cannot be written as iCoT text"):
-        write_icot(tmp_path / "a.txt", [DUCKS, example])
+    with pytest.raises(ValueError, match=r"a\.txt: row 1: cannot be written as iCoT text"):
+        write_examples(GSM8K(), tmp_path / "a.txt", [DUCKS, example])
     assert not (tmp_path / "a.txt").exists()
 
 
@@ -190,8 +188,8 @@ def test_icot_text_gives_the_published_json() -> None:
 def test_published_rows_survive_every_format(split: Split, tmp_path: Path) -> None:
     """Guards the converters on all real rows, the original's prose included, and the published bytes."""
     examples = read_problems(FOLDER / SHARED[split])
-    for write, name in ((write_json, "a.json"), (write_json_lines, "a.jsonl"), (write_icot, "a.txt")):
-        write(tmp_path / name, examples)
+    for name in ("a.json", "a.jsonl", "a.txt"):
+        write_examples(GSM8K(), tmp_path / name, examples)
         assert read_problems(tmp_path / name) == examples
     (tmp_path / "prose.jsonl").write_text("".join(json.dumps(prose(e)) + "\n" for e in examples))
     assert read_problems(tmp_path / "prose.jsonl") == examples

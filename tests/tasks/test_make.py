@@ -112,7 +112,7 @@ def test_what_cannot_be_written_is_refused(name: str, options: dict[str, Any], m
 EXAMPLES = [
     Example(question="1 + 1?", steps=("<<1+1=2>>",), answer="2"),
     Example(question="None?", steps=(), answer="0"),
-    Example(question="Ünïcode?", steps=("a", "b"), answer="c d"),
+    Example(question="Ünï code?", steps=("a", "b"), answer="c d"),
 ]
 
 
@@ -124,16 +124,16 @@ def test_examples_are_written_in_three_formats(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "a.json", QuestionRow) == wanted == read_rows(tmp_path / "a.jsonl", QuestionRow)
     assert [line for _, line in read_lines(tmp_path / "a.txt")] == [
         "1 + 1?||<<1+1=2>> #### 2",
-        "None?||#### 0",
-        "Ünïcode?||a b #### c d",
+        "None?|| #### 0",
+        "Ünï code?||a b #### c d",
     ]
 
 
-@pytest.mark.parametrize("text", ["a||b", "a #### b", "a\nb"])
+@pytest.mark.parametrize("text", ["two words", "a\nb"])
 def test_text_that_icots_lines_cannot_hold_is_refused(text: str, tmp_path: Path) -> None:
     """Guards lines that would be read back as something else."""
     example = Example(question="q", steps=("fine", text), answer="1")
-    with pytest.raises(ValueError, match=r"a\.txt: row 1: field `steps`: iCoT's lines have no place"):
+    with pytest.raises(ValueError, match=r"a\.txt: row 1: cannot be written as iCoT text"):
         write_examples(Hops(), tmp_path / "a.txt", [EXAMPLES[0], example])
     assert list(tmp_path.iterdir()) == []
 

@@ -1,9 +1,33 @@
 """What is asked. Importing this package makes every task of ours known to `RunConfig.load`."""
 
-from unspoken.tasks.base import Example, Task, Written
+from unspoken.tasks import known  # noqa: F401 (for what it imports)
+from unspoken.tasks.base import Example, FileTask, Generator, Task, Written
+from unspoken.tasks.debiased import Debiased
 from unspoken.tasks.fork import Fork
+from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.hops import Hops
+from unspoken.tasks.own import HubData, OwnFile
+from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.released import Released
 from unspoken.tasks.symbolic import SymbolicProsQA
+from unspoken.tasks.varied import Varied
 
-__all__ = ["Example", "Fork", "Hops", "ProsQA", "SymbolicProsQA", "Task", "Written"]
+__all__ = [
+    "GSM8K",
+    "Debiased",
+    "Example",
+    "FileTask",
+    "Fork",
+    "Generator",
+    "Hops",
+    "HubData",
+    "OwnFile",
+    "ProntoQA",
+    "ProsQA",
+    "Released",
+    "SymbolicProsQA",
+    "Task",
+    "Varied",
+    "Written",
+]

@@ -15,8 +15,6 @@ published files, which is written as an empty line. `GSM8K.without_equations` sa
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,38 +99,20 @@ def without(examples: Iterable[Example], held_out: Iterable[Example]) -> list[Ex
     return [example for example in examples if example.question not in asked]
 
 
-def write_json(path: Path, examples: Iterable[Example]) -> int:
-    """Writes Coconut JSON, one list on one line, byte for byte as published (gzipped if so named); returns the rows."""
-    rows = [_fields(example) for example in examples]
-    _write(path, json.dumps(rows))
-    return len(rows)
-
-
-def write_json_lines(path: Path, examples: Iterable[Example]) -> int:
-    """Writes the same rows, a line each."""
-    lines = [json.dumps(_fields(example)) + "\n" for example in examples]
-    _write(path, "".join(lines))
-    return len(lines)
-
-
-def write_icot(path: Path, examples: Iterable[Example]) -> int:
-    """Writes iCoT text, `question||step step #### answer`; returns how many lines.
+def to_icot(example: Example) -> str:
+    """An example as one line of iCoT text, `question||step step #### answer`, without its line end.
 
     Raises:
-        ValueError: an example would not read back as it is, such as a step with a space in it.
+        ValueError: it would not read back as it is, such as a step with a space in it.
     """
-    lines: list[str] = []
-    for i, example in enumerate(examples):
-        line = f"{example.question}||{' '.join(example.steps)} #### {example.answer}"
-        same = "\n" not in line and "\r" not in line
-        if not same or from_icot(line) != replace(example, steps=example.steps or ("",), meta={}):
-            raise ValueError(
-                f"example {i}: cannot be written as iCoT text, which allows no line breaks, no `||` in a question and "
-                f"no spaces in a step, got {line[:80]!r}; write JSON instead"
-            )
-        lines.append(line + "\n")
-    _write(path, "".join(lines))
-    return len(lines)
+    line = f"{example.question}||{' '.join(example.steps)} #### {example.answer}"
+    same = "\n" not in line and "\r" not in line
+    if not same or from_icot(line) != replace(example, steps=example.steps or ("",), meta={}):
+        raise ValueError(
+            "cannot be written as iCoT text, which allows no line breaks, no `||` in a question and no spaces in a "
+            f"step, got {line[:80]!r}; write JSON instead"
+        )
+    return line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,12 +280,3 @@ def _number(field: str, value: float | None) -> str:
         raise ValueError(f"field `{field}`: expected a number, got none")
     # The shortest text that a float reads back from, which is what its file held: 1.1, not 1.100000000000000088.
     return plain(Decimal(repr(value)))
-
-
-def _fields(example: Example) -> dict[str, Any]:
-    return {"question": example.question, "steps": list(example.steps), "answer": example.answer}
-
-
-def _write(path: Path, text: str) -> None:
-    data = text.encode()
-    path.write_bytes(gzip.compress(data, mtime=0) if path.name.endswith(".gz") else data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unspoken.tasks.base import Example, Generator, Split, Task
+from unspoken.tasks.gsm8k import to_icot
 
 _CHUNK = 256
 
@@ -64,34 +66,30 @@ def write_problems(
 def write_examples(task: Task, path: Path, examples: Sequence[Example]) -> None:
     """Writes examples as `.json` or `.jsonl` (the task's own fields) or `.txt` (iCoT's lines), by the file's name.
 
+    `.gz` after any of these packs the file.
+
     Raises:
-        ValueError: the name ends otherwise, the file exists, or a text has no place in such a line.
+        ValueError: the name ends otherwise, the file exists, or an example has no place in iCoT's lines.
     """
-    match path.suffix:
+    ending = Path(path.name.removesuffix(".gz")).suffix
+    match ending:
         case ".json":
-            parts = [", ".join(json.dumps(task.row(example)) for example in examples)]
-            start, end = "[", "]"
+            text = json.dumps([task.row(example) for example in examples])
         case ".jsonl":
-            parts = [json.dumps(task.row(example)) + "\n" for example in examples]
-            start = end = ""
+            text = "".join(json.dumps(task.row(example)) + "\n" for example in examples)
         case ".txt":
-            parts = [_icot_line(path, i, example) for i, example in enumerate(examples)]
-            start = end = ""
-        case other:
-            raise ValueError(f"{path}: expected a name that ends in .json, .jsonl or .txt, got {other!r}")
+            text = "".join(_icot_line(path, i, example) for i, example in enumerate(examples))
+        case _:
+            raise ValueError(f"{path}: expected a name that ends in .json, .jsonl or .txt (or one of these and .gz)")
     with new_file(path) as file:
-        file.write((start + "".join(parts) + end).encode())
+        file.write(gzip.compress(text.encode(), mtime=0) if path.name.endswith(".gz") else text.encode())
 
 
 def _icot_line(path: Path, row: int, example: Example) -> str:
-    """`question||step step #### answer`: the format of iCoT's released data."""
-    for field, text in (("question", example.question), *(("steps", s) for s in example.steps)):
-        if "||" in text or "####" in text or "\n" in text:
-            raise ValueError(
-                f"{path}: row {row}: field `{field}`: iCoT's lines have no place for `||`, `####` or a line end, got "
-                f"{text!r}; write .json instead"
-            )
-    return f"{example.question}||{''.join(step + ' ' for step in example.steps)}#### {example.answer}\n"
+    try:
+        return to_icot(example) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{path}: row {row}: {error}") from error
 
 
 @contextmanager
