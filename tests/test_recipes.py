@@ -43,10 +43,11 @@ METHOD_OF = {
     "detached-thoughts": "DetachedThoughts",
 }
 ROWS = 8
+TOKENIZER = "tokenizer/gpt2/vocab.json"
 NEEDS = {
-    "prosqa/": ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", "tokenizer/gpt2/vocab.json"),
-    "prontoqa/": (*ProntoQA.published.values(), "tokenizer/gpt2/vocab.json"),
-    "gsm8k/": (*GSM8K.published.values(), "tokenizer/gpt2/vocab.json"),
+    "prosqa/": ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", TOKENIZER),
+    "prontoqa/": (*ProntoQA.published.values(), TOKENIZER),
+    "gsm8k/": (*GSM8K.published.values(), TOKENIZER),
 }
 
 in_all_recipes = pytest.mark.parametrize("name", RECIPES)
@@ -147,8 +148,8 @@ def test_every_stage_fits_the_model(name: str) -> None:
     while isinstance(model, After):
         model = model.first.model
     assert isinstance(model, Llama | GPT2)
-    if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / NEEDS[2]).is_file():
-        pytest.skip(f"needs {NEEDS[2]} in {data_root()}; set UNSPOKEN_DATA")
+    if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / TOKENIZER).is_file():
+        pytest.skip(f"needs {TOKENIZER} in {data_root()}; set UNSPOKEN_DATA")
     marks, examples = _tokenized(model.tokenizer, config.task)
     for tokens in examples:
         for stage in range(config.method.stages):
