@@ -17,9 +17,12 @@ from unspoken.markers import MARKERS
 from unspoken.tasks import rowwise
 from unspoken.tasks.base import Example, FileTask, Split
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
+from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.lengths import Spread
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import Columns, OwnFile
+from unspoken.tasks.prontoqa import ProntoQA
+from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import QuestionRow, data_file, data_root, read_rows
 from unspoken.tasks.textcheck import MARKER_NAMES
 from unspoken.tasks.validate import Finding, Report, validate
@@ -410,20 +413,19 @@ def test_closed_vocabularies(tmp_path: Path) -> None:
     assert _told(report) == [("row 1", "steps[0]", "unknown word", "error")]
 
 
+EMPTY_STEP = ("warning", "empty step")
 SHARED: dict[str, tuple[FileTask, int, dict[tuple[str, str], int]]] = {
-    "prosqa/prosqa_valid.json": (OwnFile(), 300, {}),
-    "prosqa/prosqa_test.json": (OwnFile(), 500, {}),
-    "prontoqa/prontoqa_train.json.gz": (OwnFile(), 9000, {}),
-    "prontoqa/prontoqa_valid.json": (OwnFile(), 200, {}),
-    "prontoqa/prontoqa_test.json": (OwnFile(), 800, {}),
-    # Problems without an equation have one empty step; row 2141 or so holds a zero-width space.
-    "gsm8k/gsm_train_noaug.json.gz": (
-        OwnFile(),
-        6973,
-        {("warning", "empty step"): 89, ("warning", "invisible character"): 1},
-    ),
-    "gsm8k/gsm_valid.json": (OwnFile(), 500, {("warning", "empty step"): 6}),
-    "gsm8k/gsm_test.json": (OwnFile(compare="numeric"), 1319, {("warning", "empty step"): 18}),
+    "prosqa/prosqa_valid.json": (ProsQA(), 300, {}),
+    "prosqa/prosqa_test.json": (ProsQA(), 500, {}),
+    "prontoqa/prontoqa_train.json.gz": (ProntoQA(), 9000, {}),
+    "prontoqa/prontoqa_valid.json": (ProntoQA(), 200, {}),
+    "prontoqa/prontoqa_test.json": (ProntoQA(), 800, {}),
+    # Problems without an equation have one empty step; row 723 holds a zero-width space.
+    "gsm8k/gsm_train_noaug.json.gz": (GSM8K(), 6973, {EMPTY_STEP: 89, ("warning", "invisible character"): 1}),
+    "gsm8k/gsm_valid.json": (GSM8K(), 500, {EMPTY_STEP: 6}),
+    "gsm8k/icot_valid.txt": (GSM8K(), 500, {EMPTY_STEP: 6}),
+    "gsm8k/gsm_test.json": (OwnFile(compare="numeric"), 1319, {EMPTY_STEP: 18}),
+    # Row 289, steps[1] holds U+FFFD: it comes from a token log.
     "gsm8k/gsm8k_aug_sample.json": (OwnFile(), 641, {("warning", "encoding"): 1}),
     "math/svamp.jsonl": (OwnFile(columns=Columns(question="input", answer="target"), compare="numeric"), 1000, {}),
     "math/gsmhardv2.jsonl.gz": (
@@ -433,6 +435,7 @@ SHARED: dict[str, tuple[FileTask, int, dict[tuple[str, str], int]]] = {
     ),
     "commonsense/commonsenseqa_train.jsonl.gz": (CommonsenseQA(), 9741, {}),
     "commonsense/commonsenseqa_dev.jsonl": (CommonsenseQA(), 1221, {}),
+    # Rows 114 and 1469 ask the same question.
     "commonsense/strategyqa_train.json.gz": (StrategyQA(), 2061, {("warning", "repeated question"): 1}),
 }
 
