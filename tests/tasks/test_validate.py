@@ -1,4 +1,4 @@
-"""What `validate` finds: nothing in valid files, every corruption of one, and the truth about the shared files."""
+"""What `validate` finds: nothing in valid files, every corruption of one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ from hypothesis import strategies as st
 from unspoken.markers import MARKERS
 from unspoken.tasks import rowwise
 from unspoken.tasks.base import Example, FileTask, Split
-from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
-from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.lengths import Spread
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import Columns, OwnFile
-from unspoken.tasks.prontoqa import ProntoQA
-from unspoken.tasks.prosqa import ProsQA
-from unspoken.tasks.rows import QuestionRow, data_file, data_root, read_rows
+from unspoken.tasks.rows import QuestionRow, read_rows
 from unspoken.tasks.textcheck import MARKER_NAMES
 from unspoken.tasks.validate import Finding, Report, validate
 
@@ -411,44 +407,6 @@ def test_closed_vocabularies(tmp_path: Path) -> None:
     rows = [{"question": "a b", "steps": ["b"], "answer": "a"}, {"question": "a", "steps": ["c"], "answer": "a"}]
     report = validate(_write(tmp_path / "a.json", rows), Closed())
     assert _told(report) == [("row 1", "steps[0]", "unknown word", "error")]
-
-
-EMPTY_STEP = ("warning", "empty step")
-SHARED: dict[str, tuple[FileTask, int, dict[tuple[str, str], int]]] = {
-    "prosqa/prosqa_valid.json": (ProsQA(), 300, {}),
-    "prosqa/prosqa_test.json": (ProsQA(), 500, {}),
-    "prontoqa/prontoqa_train.json.gz": (ProntoQA(), 9000, {}),
-    "prontoqa/prontoqa_valid.json": (ProntoQA(), 200, {}),
-    "prontoqa/prontoqa_test.json": (ProntoQA(), 800, {}),
-    # Problems without an equation have one empty step; row 723 holds a zero-width space.
-    "gsm8k/gsm_train_noaug.json.gz": (GSM8K(), 6973, {EMPTY_STEP: 89, ("warning", "invisible character"): 1}),
-    "gsm8k/gsm_valid.json": (GSM8K(), 500, {EMPTY_STEP: 6}),
-    "gsm8k/icot_valid.txt": (GSM8K(), 500, {EMPTY_STEP: 6}),
-    "gsm8k/gsm_test.json": (OwnFile(compare="numeric"), 1319, {EMPTY_STEP: 18}),
-    # Row 289, steps[1] holds U+FFFD: it comes from a token log.
-    "gsm8k/gsm8k_aug_sample.json": (OwnFile(), 641, {("warning", "encoding"): 1}),
-    "math/svamp.jsonl": (OwnFile(columns=Columns(question="input", answer="target"), compare="numeric"), 1000, {}),
-    "math/gsmhardv2.jsonl.gz": (
-        OwnFile(columns=Columns(question="input", answer="target"), compare="numeric"),
-        1319,
-        {},
-    ),
-    "commonsense/commonsenseqa_train.jsonl.gz": (CommonsenseQA(), 9741, {}),
-    "commonsense/commonsenseqa_dev.jsonl": (CommonsenseQA(), 1221, {}),
-    # Rows 114 and 1469 ask the same question.
-    "commonsense/strategyqa_train.json.gz": (StrategyQA(), 2061, {("warning", "repeated question"): 1}),
-}
-
-
-@pytest.mark.parametrize("name", SHARED)
-def test_shared_files(name: str) -> None:
-    """Guards both: the published files against silent changes, and the checks against alarms on real text."""
-    if not data_root().joinpath(name).is_file():
-        pytest.skip(f"no {name} in {data_root()}")
-    task, rows, kinds = SHARED[name]
-    report = validate(data_file(name), task, count_tokens=_words)
-    assert (report.rows, report.problems) == (rows, rows)
-    assert report.kinds == kinds
 
 
 def test_findings_are_plain_data() -> None:
