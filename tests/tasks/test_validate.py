@@ -14,12 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unspoken.markers import MARKERS
-from unspoken.tasks import rowwise
 from unspoken.tasks.base import Example, FileTask, Split
 from unspoken.tasks.lengths import Spread
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import Columns, OwnFile
-from unspoken.tasks.rows import QuestionRow, read_rows
 from unspoken.tasks.textcheck import MARKER_NAMES
 from unspoken.tasks.validate import Finding, Report, validate
 
@@ -329,60 +327,6 @@ def test_the_report_in_words(tmp_path: Path) -> None:
     assert validate(_write(path, ROWS)).render(first=20) == [
         f"{path}: 5 rows, 5 problems as OwnFile reads it; 0 errors, 0 warnings"
     ]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Odd(FileTask):
-    """Refuses "bad" questions, leaves out "skip" ones, and takes no two "alone"."""
-
-    version: ClassVar[str] = "1"
-    published: ClassVar[Mapping[Split, str]] = {}
-
-    @property
-    def max_new_tokens(self) -> int:
-        return 8
-
-    def read(self, path: Path) -> Sequence[Example]:
-        examples: list[Example] = []
-        for i, row in enumerate(read_rows(path, QuestionRow)):
-            word = row.question.split()[0]
-            if word == "bad":
-                raise ValueError(f"{path}: row {i}: field `question`: expected better")
-            if word != "skip":
-                examples.append(Example(question=row.question, steps=row.steps, answer=row.answer))
-        if sum(example.question.startswith("alone") for example in examples) > 1:
-            raise ValueError(f"{path}: expected one alone")
-        return examples
-
-
-@given(words=st.lists(st.sampled_from(("good", "bad", "skip")), min_size=1, max_size=80))
-def test_rows_are_told_apart(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Guards splitting: whatever a task does with a row, it is put down to that row and no other."""
-    rows = [{"question": f"{word} {i}", "steps": NO_STEPS, "answer": "x"} for i, word in enumerate(words)]
-    file = rowwise.read_rowwise(_write(tmp_path_factory.mktemp("odd") / "a.json", rows), _Odd())
-    assert file.problems == []
-    assert [row.name for row in file.rows] == [f"row {i}" for i in range(len(words))]
-    for word, given_row, row in zip(words, rows, file.rows, strict=True):
-        assert [e.question for e in row.examples] == ([given_row["question"]] if word == "good" else [])
-        assert row.error == (rowwise.RowError(field="question", problem="expected better") if word == "bad" else None)
-
-
-def test_rows_left_out_and_rows_at_odds(tmp_path: Path) -> None:
-    """Guards two silences: a row the task drops, and an error no single row has."""
-    rows = [{"question": q, "steps": NO_STEPS, "answer": "x"} for q in ("skip", "alone 1", "good", "alone 2")]
-    report = validate(_write(tmp_path / "a.json", rows), _Odd())
-    assert _told(report) == [("whole file", "", "file", "error"), ("row 0", "", "left out", "warning")]
-    assert report.findings[0].problem == "rows are right one by one, but not together: expected one alone"
-
-
-def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards minutes of waiting for 385,620 equal errors: after many, the rest is counted and not looked at."""
-    monkeypatch.setattr(rowwise, "MOST_REFUSED", 3)
-    report = validate(_write(tmp_path / "a.json", [{"input": "q"}] * 640))
-    assert report.rows == 640
-    assert len([f for f in report.findings if f.kind == REFUSED]) <= 20 + 3
-    assert "rows were not looked at, since 3 others were refused" in report.findings[0].problem
 
 
 def test_closed_vocabularies(tmp_path: Path) -> None:
