@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import Capture, call, refused
 from tiny_runs import tiny, tree
 from unspoken.cli import COMMANDS, main
 from unspoken.config import RunConfig
@@ -22,17 +23,10 @@ from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT
 from unspoken.recipes import RECIPES
 from unspoken.records import read_records, read_summary
-from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
 from unspoken.train import fit
 
-Capture = pytest.CaptureFixture[str]
-
 PROSQA_FLAGS = ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--max-steps", "1"]
-
-
-def call(command: str) -> None:
-    main(command.split())
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +48,6 @@ def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setitem(RECIPES, "tiny/coconut", tiny)
     return tmp_path / "here"
-
-
-def refused(arguments: str | list[str], capsys: Capture) -> str:
-    """The one line a refused command writes, which must be all it does."""
-    before = tree(Path())
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(arguments.split() if isinstance(arguments, str) else arguments)
-    out, err = capsys.readouterr()
-    assert stop.value.code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("unspoken: error: ")
-    assert tree(Path()) == before, "something was written"
-    return err
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
@@ -126,16 +105,6 @@ BAD: dict[str, tuple[str, ...]] = {
     "show unfinished --diff nowhere": ("'nowhere'",),
     # methods
     "eval cot --thoughts 2": ("CoT has no continuous thoughts", "thoughts=2"),
-    # data
-    "data": ("data make prosqa",),
-    "data mak prosqa": ("'mak'",),
-    "data make": ("prosqa",),
-    "data make gsm": ("'gsm'", "prosqa"),
-    "data make prosqa": ("--out",),
-    "data make prosqa --num 0 --out new.json": ("--num", "at least 1"),
-    "data make prosqa --num x --out new.json": ("--num", "x"),
-    "data make prosqa --num 3 --out coconut/config.json": ("coconut/config.json exists", "--out"),
-    "data make prosqa --num 3 --out missing/new.json": ("missing: no such folder",),
     "demo --num 0": ("at least 1",),
     "demo --nun 5": ("--num",),
 }
@@ -393,19 +362,6 @@ def test_env_tells_versions_and_data(here: Path, capsys: Capture, monkeypatch: p
     assert json.loads(capsys.readouterr().out)["data"].endswith("nowhere (missing)")
 
 
-def test_data_make_writes_what_a_task_reads(here: Path, capsys: Capture) -> None:
-    """Guards the published format, and that problem i depends on the seed and i alone."""
-    call("data make prosqa --num 4 --seed 3 --out p.json")
-    assert capsys.readouterr().out == "4 problems: p.json\n"
-    call("data make prosqa --num 2 --seed 3 --out q.json")
-    call("data make prosqa --num 2 --seed 4 --out r.json")
-    four, two, other = (json.loads((here / f"{name}.json").read_text()) for name in "pqr")
-    assert four[:2] == two
-    assert two != other
-    read = ProsQA(test_file=here / "p.json").examples("test")
-    assert [example.question for example in read] == [row["question"] for row in four]
-
-
 def test_version_and_overview(capsys: Capture) -> None:
     """Guards the two things one types first."""
     main(["--version"])
@@ -454,6 +410,7 @@ def in_a_process(arguments: str, folder: Path) -> tuple[subprocess.CompletedProc
         "show demo/coconut",
         "show coconut --diff demo/coconut",
         "data make prosqa --num 2 --out p.json",
+        "data make --help",
     ],
 )
 def test_what_only_describes_is_fast_and_imports_no_torch(command: str, here: Path) -> None:

@@ -241,6 +241,11 @@ def show(args: Sequence[str]) -> None:
     task, examples, label = options.read.load()
     if not 0 <= options.row < len(examples):
         raise ValueError(f"--row: expected 0 to {len(examples) - 1}, the rows of {label}, got {options.row}")
+    method = None
+    if options.recipe is not None:
+        from unspoken.recipes import find_recipe
+
+        method = find_recipe(options.recipe).method
     example = examples[options.row]
     print(f"{label}, row {options.row} of {len(examples)}, task {type(task).__name__}\n")
     written = task.write(example)
@@ -248,10 +253,7 @@ def show(args: Sequence[str]) -> None:
     for i, step in enumerate(written.steps):
         print(f"step {i + 1:<4} {step.rstrip()}")
     print(f"answer    {written.answer}")
-    if options.recipe is not None:
-        from unspoken.recipes import find_recipe
-
-        method = find_recipe(options.recipe).method
+    if method is not None:
         print(f"\n{options.recipe}, {type(method).__name__}: T a thought, P a pause, [...] what the loss is on")
         for stage in range(method.stages):
             print(f"stage {stage:<3} {picture(written, method, stage)}")
