@@ -126,9 +126,16 @@ def test_the_verdict_on_a_set_that_a_shortcut_solves() -> None:
 
 def test_partial_searches_do_not_make_a_set_biased() -> None:
     """Guards fair sets: a search of three hops is right in many problems because it is part of the task."""
-    said = "\n".join(verdict(planted(("search", points(300), 0.5), group=Group.PARTIAL)))
+    said = "\n".join(verdict(planted(("search", points(300), 0.5), group=Group.SEARCH)))
     assert "Above chance" not in said and "does not show reasoning" not in said
-    assert "knows who is asked about but searches less than the task asks for: search (75.0 %" in said
+    assert "only a part of what the task asks for, the best is search (75.0 %" in said
+
+
+def test_what_lies_around_the_asked_entity_is_said_apart() -> None:
+    """Guards Fork: its families are apart, so ignoring directions solves it; that is no bias of what is not asked."""
+    said = "\n".join(verdict(planted(("around", points(400), 0.5), group=Group.ASKED)))
+    assert "Above chance" not in said and "solves nothing" not in said
+    assert "around (100.0 %, interval 99.0 to 100.0), so no accuracy below that shows that facts are followed" in said
 
 
 def test_answers_without_a_chance_level() -> None:

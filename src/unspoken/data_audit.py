@@ -23,6 +23,8 @@ from unspoken.tasks.probes import probes_for
 ALPHA = 0.05
 """How often a fair set may be called biased."""
 
+_NOT_FOLLOWED = ", so no accuracy below that shows that facts are followed"
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ def verdict(audit: Audit) -> list[str]:
         return [
             f"The best guess, {_quoted(best)}, is right without solving anything: that much of a score shows nothing."
         ]
-    blind = [row for row in audit.rows if row.chance is not None and row.group is not Group.PARTIAL]
+    blind = [row for row in audit.rows if row.chance is not None and row.group not in (Group.ASKED, Group.SEARCH)]
     biased = [row for row in blind if row in audit.biased]
     above = [row for row in biased if row.accuracy > (row.chance or 0)]
     below = [row for row in biased if row not in above]
@@ -166,12 +168,13 @@ def verdict(audit: Audit) -> list[str]:
             f"Luck: where chance is {100 * audit.chance:.1f} %, the best of {audit.tests} stays at or below "
             f"{100 * audit.luck(audit.chance):.1f} % in 95 of 100 fair sets of {audit.num:,} problems."
         )
-    partial = [row for row in audit.biased if row.group is Group.PARTIAL and row.accuracy > (row.chance or 0)]
-    if partial:
-        best = max(partial, key=lambda row: row.accuracy)
-        said.append(
-            f"The best that knows who is asked about but searches less than the task asks for: {_quoted(best)}."
-        )
+    for group, before, after in (
+        (Group.ASKED, "Knowing who is asked about, but following no facts from there, the best is", _NOT_FOLLOWED),
+        (Group.SEARCH, "Of searches that do only a part of what the task asks for, the best is", ""),
+    ):
+        rows = [row for row in audit.biased if row.group is group and row.accuracy > (row.chance or 0)]
+        if rows:
+            said.append(f"{before} {_quoted(max(rows, key=lambda row: row.accuracy))}{after}.")
     if audit.references and above:
         said.append(_beside_the_paper(audit.references, max(above, key=lambda row: row.accuracy)))
     return said

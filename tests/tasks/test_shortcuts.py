@@ -11,7 +11,7 @@ from unspoken.tasks.clues import clues_of
 from unspoken.tasks.findings import Group
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
-from unspoken.tasks.shortcuts import BLIND, PARTIAL, SHORTCUTS, graph_guesses, shortcut_accuracies
+from unspoken.tasks.shortcuts import ASKED, BLIND, SEARCH, SHORTCUTS, graph_guesses, shortcut_accuracies
 from unspoken.tasks.symbolic import SymbolicProsQA
 
 shared = pytest.mark.skipif(
@@ -46,6 +46,7 @@ RELEASED = {
     "first in the alphabet": 52.5,
     "longer name": 50.3,
     "far from other persons": 96.8,
+    "random walk": 95.1,
     "shared neighbourhood, 3 links": 92.6,
     "shared neighbourhood, 2 links": 88.6,
     "parent within 3 hops of the root": 92.2,
@@ -122,6 +123,7 @@ def test_scores_by_hand() -> None:
         "first in the alphabet": (1, 0),
         "longer name": (1, 1),
         "far from other persons": (2, 1),
+        "random walk": (scores["random walk"][0], 0),
         "shared neighbourhood, 3 links": (1, 0),
         "shared neighbourhood, 2 links": (2 / 5, 0),  # A c d and e d c G share c and d of five
         "parent within 3 hops of the root": (1, 0),
@@ -133,6 +135,7 @@ def test_scores_by_hand() -> None:
         "one reading": (1, 0),
         "parent within 1 hop of the root": (0, 0),
     }
+    assert scores["random walk"][0] > 0
     assert shortcut_accuracies([SMALL])["lower in-degree"] == 0.5, "a tie is a coin"
     assert shortcut_accuracies([SMALL])["higher node id"] == 0.0
 
@@ -195,7 +198,7 @@ def test_blind_shortcuts_do_not_see_who_is_asked_about() -> None:
                 sees[shortcut.name] |= not same
     del sees["parent within 1 hop of the root"], sees["parent within 2 hops of the root"]
     assert sees == {s.name: s.knows_asked for s in SHORTCUTS if s.name in sees}
-    assert [s.name for s in (*BLIND, *PARTIAL)] == [s.name for s in SHORTCUTS]
+    assert [s.name for s in (*BLIND, *ASKED, *SEARCH)] == [s.name for s in SHORTCUTS]
 
 
 def test_symbolic_form_has_the_same_structure() -> None:

@@ -12,6 +12,9 @@ from unspoken.tasks.base import Example
 from unspoken.tasks.graphs import distances
 from unspoken.tasks.prosqa import graph_of, mentions
 
+_WALK = 12
+"""Links of a random walk: 8 are right in 94.1 % of the released rows, 12 in 95.1, 30 in 96.0."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,22 @@ class Clues:
     def places(self, node: int) -> list[int]:
         """Where a node is mentioned among the facts; after their end where it is not."""
         return [i for i, other in enumerate(self.mentions) if other == node] or [len(self.mentions)]
+
+    @cached_property
+    def visits(self) -> Mapping[int, float]:
+        """How often a random walk of 12 links from the entity asked about visits a node, directions ignored, for each
+        of the node's links (or nodes with many would be visited for that alone)."""
+        at = {self.root: 1.0}
+        visits = dict.fromkeys(range(len(self.linked)), 0.0)
+        for _ in range(_WALK):
+            following: dict[int, float] = {}
+            for node, probability in at.items():
+                for other in self.linked[node]:
+                    following[other] = following.get(other, 0.0) + probability / len(self.linked[node])
+            at = following
+            for node, probability in at.items():
+                visits[node] += probability / len(self.linked[node])
+        return visits
 
     def _distances(self, way: str, neighbours: Sequence[Sequence[int]], node: int) -> dict[int, int]:
         # Half of the shortcuts start from the same few searches.

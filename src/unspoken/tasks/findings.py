@@ -15,8 +15,10 @@ class Group(StrEnum):
 
     BLIND = "blind to who is asked about"
     """Sees all facts and both options; right answers show no reasoning at all."""
-    PARTIAL = "knows who is asked, searches less"
-    """A part of what the task asks for: fewer hops, no directions, one reading."""
+    ASKED = "knows who is asked, follows no facts"
+    """Goes by what lies around the entity asked about, or by the order of the text; right answers show no reasoning."""
+    SEARCH = "follows facts from who is asked, but not all"
+    """Does a part of what the task asks for: fewer hops, one reading. Right as often as the part is enough."""
     PRIOR = "answers alone"
     """Does not see the question."""
     CHOICES = "choices alone"

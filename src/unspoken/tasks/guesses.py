@@ -140,7 +140,7 @@ def left_over(problems: Sequence[Example], seen: Sequence[Example]) -> Finding:
         points.append(share(scores, list(choices).index(example.answer)))
     return Finding(
         name="left over elsewhere",
-        about="offered in problems that share three of the choices, and right in none of those",
+        about="offered in problems that share three of the choices, and right in none of those (their answers known)",
         group=Group.CHOICES,
         points=tuple(points),
         chance=fmean(1 / len(example.meta["choices"]) for example in problems),

@@ -1,19 +1,20 @@
 """Learned shortcuts on ProsQA: what a model can tell of the answer that is not told who is asked about.
 
 Their features are every blind shortcut and some fifty counts of the graph and the text around an option; `options.py`
-learns from them and judges out of fold.
+learns from them and judges out of fold. One more is told who is asked about, but not which way the facts point: it has
+the scores of `UNDIRECTED` and how many links away an option is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from unspoken.tasks.base import Example
 from unspoken.tasks.clues import Clues, clues_of
 from unspoken.tasks.findings import Finding, Group
 from unspoken.tasks.folds import MIN_PROBLEMS
 from unspoken.tasks.options import Options, fit_linear, fit_trees
-from unspoken.tasks.shortcuts import BLIND
+from unspoken.tasks.shortcuts import BLIND, UNDIRECTED
 
 _HOPS = range(1, 7)
 _LINKS = range(1, 5)
@@ -51,7 +52,19 @@ def blind_features(clues: Clues, option: int) -> dict[str, float]:
     return features
 
 
-def blind_options(problems: Sequence[Example]) -> tuple[list[str], Options]:
+def around_features(clues: Clues, option: int) -> dict[str, float]:
+    """What can be said of an option by its links to the entity asked about, directions ignored."""
+    features = {shortcut.name: float(shortcut.score(clues, option)) for shortcut in UNDIRECTED}
+    links = clues.around(clues.root).get(option, len(clues.parents))
+    for i in range(1, 9):
+        features[f"asked entity {i} links away"] = float(links == i)
+    _spread(features, "neighbours' visits", [clues.visits[other] for other in clues.linked[option]])
+    return features
+
+
+def described(
+    problems: Sequence[Example], features: Callable[[Clues, int], dict[str, float]] = blind_features
+) -> tuple[list[str], Options]:
     """Names of the features, and both options of every problem in the order of the question.
 
     Raises:
@@ -64,15 +77,15 @@ def blind_options(problems: Sequence[Example]) -> tuple[list[str], Options]:
     right: list[int] = []
     for example in problems:
         clues = clues_of(example)
-        found = [blind_features(clues, option) for option in clues.asked]
+        found = [features(clues, option) for option in clues.asked]
         names = list(found[0])
-        rows += [list(features.values()) for features in found]
+        rows += [list(of_option.values()) for of_option in found]
         right.append(clues.asked.index(example.meta["target"]))
     return names, Options(rows=np.array(rows), sizes=[2] * len(problems), right=right)
 
 
-def learned_blind(problems: Sequence[Example]) -> list[Finding]:
-    """Learned shortcuts on ProsQA that do not see who is asked about: on graphs (linear and trees) and on names.
+def learned_guesses(problems: Sequence[Example]) -> list[Finding]:
+    """Learned shortcuts on ProsQA: on graphs (linear and trees), on names, and on what is around the asked entity.
 
     None below `MIN_PROBLEMS`.
 
@@ -81,8 +94,10 @@ def learned_blind(problems: Sequence[Example]) -> list[Finding]:
     """
     if len(problems) < MIN_PROBLEMS:
         return []
-    names, options = blind_options(problems)
+    names, options = described(problems)
     linear = fit_linear(options)
+    more, around = described(problems, around_features)
+    near = fit_linear(around)
     return [
         Finding(
             name="learned (linear)",
@@ -105,6 +120,14 @@ def learned_blind(problems: Sequence[Example]) -> list[Finding]:
             group=Group.BLIND,
             points=fit_linear(_names(problems, options.right)).points,
             chance=0.5,
+        ),
+        Finding(
+            name="learned (surroundings)",
+            about=f"logistic regression on {len(more)} features of its links to the asked entity, directions ignored",
+            group=Group.ASKED,
+            points=near.points,
+            chance=0.5,
+            note=near.largest(more),
         ),
     ]
 

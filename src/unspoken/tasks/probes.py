@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from unspoken.tasks.base import Example
 from unspoken.tasks.findings import Finding, Group, Probe
 from unspoken.tasks.guesses import answer_guesses, choice_guesses, is_closed, most_frequent
-from unspoken.tasks.learned import learned_blind
+from unspoken.tasks.learned import learned_guesses
 from unspoken.tasks.number_guesses import are_numbers, number_guesses
 from unspoken.tasks.prontoqa_shortcuts import GUESSERS, prontoqa_points
 from unspoken.tasks.shortcuts import graph_guesses
@@ -24,7 +24,7 @@ def probes_for(problems: Sequence[Example]) -> tuple[Probe, ...]:
     if not problems:
         raise ValueError("expected at least one problem to audit, got none")
     if all("neg_target" in example.meta for example in problems):
-        return (graph_guesses, learned_blind)
+        return (graph_guesses, learned_guesses)
     if all("choices" in example.meta for example in problems):
         return (choice_guesses,)
     if all(_TRUE_OR_FALSE in example.question for example in problems):
@@ -47,7 +47,7 @@ def prontoqa_guesses(problems: Sequence[Example]) -> list[Finding]:
         Finding(
             name=name,
             about=guesser.about.replace("... ", "of the rules about the queried property, "),
-            group=Group.PARTIAL if guesser.knows_asked else Group.BLIND,
+            group=Group.SEARCH if guesser.knows_asked else Group.BLIND,
             points=tuple(points[name] for points in found),
             chance=0.5,
         )

@@ -33,8 +33,13 @@ class Shortcut:
     about: str
     """What it looks at and chooses, for tables."""
     score: Score
-    knows_asked: bool = False
-    """Whether it knows who is asked about. Where it does not, no right answer of it shows reasoning."""
+    group: Group = Group.BLIND
+    """What it leaves out of what the task asks for."""
+
+    @property
+    def knows_asked(self) -> bool:
+        """Whether it knows who is asked about. Where it does not, no right answer of it shows reasoning."""
+        return self.group is not Group.BLIND
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -222,78 +227,94 @@ BLIND: tuple[Shortcut, ...] = (
 64.2, 60.2, 60.0, 59.7, 58.6, 54.9, 52.8, 50.0, 50.5, 52.5, 50.3. The target is a *deepest* leaf, the other option any
 leaf; most of the rest follows from that."""
 
-PARTIAL: tuple[Shortcut, ...] = (
+UNDIRECTED: tuple[Shortcut, ...] = (
     Shortcut(
-        name="far from other persons",
-        about="hops from the nearest parentless node that is not asked about: more",
-        score=_from_others,
-        knows_asked=True,
+        name="random walk",
+        about="visits of a random walk of 12 links from the asked entity, directions ignored: more",
+        score=lambda clues, option: clues.visits[option],
+        group=Group.ASKED,
     ),
     Shortcut(
         name="shared neighbourhood, 3 links",
         about="overlap of what lies within 3 links of it and of the asked entity, directions ignored",
         score=_overlap(3),
-        knows_asked=True,
+        group=Group.ASKED,
     ),
     Shortcut(
         name="shared neighbourhood, 2 links",
         about="overlap of what lies within 2 links of it and of the asked entity, directions ignored",
         score=_overlap(2),
-        knows_asked=True,
-    ),
-    Shortcut(
-        name="parent within 3 hops of the root",
-        about="a parent within 3 hops of the asked entity: a search that stops early",
-        score=_parent_within(3),
-        knows_asked=True,
+        group=Group.ASKED,
     ),
     Shortcut(
         name="directions ignored",
         about="links from the asked entity, directions ignored: fewer",
         score=lambda clues, option: -clues.around(clues.root).get(option, len(clues.parents)),
-        knows_asked=True,
+        group=Group.ASKED,
+    ),
+)
+"""Know who is asked about, but not which way facts point. In %: 95.1, 92.6, 88.6, 87.1. The other option hangs on the
+other family, so whatever is near the asked entity is right."""
+
+ASKED: tuple[Shortcut, ...] = (
+    Shortcut(
+        name="far from other persons",
+        about="hops from the nearest parentless node that is not asked about: more",
+        score=_from_others,
+        group=Group.ASKED,
+    ),
+    *UNDIRECTED,
+    Shortcut(
+        name="told far from the root",
+        about="names between its mention and the asked entity's: more",
+        score=_text_distance,
+        group=Group.ASKED,
+    ),
+)
+"""Know who is asked about, but follow no facts from there. In %: 96.8, those of `UNDIRECTED`, 58.1."""
+
+SEARCH: tuple[Shortcut, ...] = (
+    Shortcut(
+        name="parent within 3 hops of the root",
+        about="a parent within 3 hops of the asked entity: a search that stops early",
+        score=_parent_within(3),
+        group=Group.SEARCH,
     ),
     Shortcut(
         name="two readings",
         about="met when the facts are read twice from start to end",
         score=_read(2),
-        knows_asked=True,
+        group=Group.SEARCH,
     ),
     Shortcut(
         name="parent within 2 hops of the root",
         about="a parent within 2 hops of the asked entity: a search that stops early",
         score=_parent_within(2),
-        knows_asked=True,
-    ),
-    Shortcut(
-        name="told far from the root",
-        about="names between its mention and the asked entity's: more",
-        score=_text_distance,
-        knows_asked=True,
+        group=Group.SEARCH,
     ),
     Shortcut(
         name="first fact told",
         about="the walk that takes every node's first fact ends in it",
         score=_first_told,
-        knows_asked=True,
+        group=Group.SEARCH,
     ),
     Shortcut(
         name="one reading",
         about="met when the facts are read once from start to end",
         score=_read(1),
-        knows_asked=True,
+        group=Group.SEARCH,
     ),
     Shortcut(
         name="parent within 1 hop of the root",
         about="a parent within 1 hop of the asked entity: a search that stops early",
         score=_parent_within(1),
-        knows_asked=True,
+        group=Group.SEARCH,
     ),
 )
-"""Know who is asked about, but search less than the task asks for. In %: 96.8, 92.6, 88.6, 92.2, 87.1, 84.2, 70.4,
-58.1, 57.5, 56.6, 50.0 (no released chain is so short)."""
+"""Follow facts from who is asked about, but not all. In %: 92.2, 84.2, 70.4, 57.5, 56.6, 50.0 (no released chain is so
+short)."""
 
-SHORTCUTS: tuple[Shortcut, ...] = (*BLIND, *PARTIAL)
+SHORTCUTS: tuple[Shortcut, ...] = (*BLIND, *ASKED, *SEARCH)
 """Every shortcut of ours."""
 
 
@@ -332,7 +353,7 @@ def graph_guesses(problems: Sequence[Example]) -> list[Finding]:
         Finding(
             name=shortcut.name,
             about=shortcut.about,
-            group=Group.PARTIAL if shortcut.knows_asked else Group.BLIND,
+            group=shortcut.group,
             points=column,
             chance=0.5,
         )
