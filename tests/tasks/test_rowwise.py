@@ -66,13 +66,16 @@ def test_rows_left_out_and_rows_at_odds(tmp_path: Path) -> None:
     """Guards two silences: a row the task drops, and an error no single row has."""
     rows = [{"question": q, "steps": NO_STEPS, "answer": "x"} for q in ("skip", "alone 1", "good", "alone 2")]
     report = validate(_write(tmp_path / "a.json", rows), _Odd())
-    assert [(f.where, f.field, f.kind, f.severity) for f in report.findings] == [("whole file", "", "file", "error"), ("row 0", "", "left out", "warning")]
+    assert [(f.where, f.kind, f.severity) for f in report.findings] == [
+        ("whole file", "file", "error"),
+        ("row 0", "left out", "warning"),
+    ]
     assert report.findings[0].problem == "rows are right one by one, but not together: expected one alone"
 
 
 def test_a_file_of_another_kind_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards minutes of waiting for 385,620 equal errors: after many, the rest is counted and not looked at."""
-    monkeypatch.setattr(rowwise, "MOST_"refused by the task"", 3)
+    monkeypatch.setattr(rowwise, "MOST_REFUSED", 3)
     report = validate(_write(tmp_path / "a.json", [{"input": "q"}] * 640))
     assert report.rows == 640
     assert len([f for f in report.findings if f.kind == "refused by the task"]) <= 20 + 3
