@@ -91,7 +91,7 @@ class _Read:
 class _Make:
     """Make problems."""
 
-    generator: Annotated[Generator, tyro.conf.arg(name="")]
+    generator: Annotated[Generator, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes]
     """What is made."""
     out: Path
     """File to write, .json or .jsonl, which must not exist."""

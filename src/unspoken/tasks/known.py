@@ -21,7 +21,7 @@ from unspoken.tasks.ontology import ProntoQAGenerator
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
-from unspoken.tasks.prosqa import ProsQA
+from unspoken.tasks.prosqa import ProsQA, ProsQAProblems
 from unspoken.tasks.rows import read_bytes
 
 TASKS: dict[str, Task] = {
@@ -40,6 +40,7 @@ TASKS: dict[str, Task] = {
 """Tasks under their default settings; those that recognise many files come last."""
 
 GENERATORS: dict[str, Generator] = {
+    "prosqa": ProsQAProblems(),
     "prontoqa": ProntoQAGenerator(),
     "prontoqa-paired": ProntoQAGenerator(distractors="paired"),
     "multiplication": MultiplicationGenerator(),
