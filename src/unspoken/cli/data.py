@@ -1,8 +1,4 @@
-"""Commands about data: make, stats, validate, audit, convert, show.
-
-What they read is named in one way: files (a file's format is told from its content, or by --task), or a task's name and
-splits.
-"""
+"""Commands about data: make, show, stats, convert; `checking.py` has validate and audit."""
 
 from __future__ import annotations
 
@@ -16,16 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from unspoken.cli.arguments import PROGRAM, leading, parse
+from unspoken.cli.checking import audit, validate
+from unspoken.cli.reading import Read
 from unspoken.config import nearest
-from unspoken.tasks.base import Example, FileTask, Generator, Split, Task
+from unspoken.tasks.base import Generator, Split
 
 if TYPE_CHECKING:
     from unspoken.methods import Method
     from unspoken.tasks.base import Written
     from unspoken.tasks.statistics import Figure
-
-NUM_FINDINGS = 20
-"""Findings `validate` prints; the rest is counted."""
 
 
 def data(args: Sequence[str]) -> None:
@@ -44,47 +39,6 @@ def _overview() -> str:
     width = max(len(name) for name in ACTIONS)
     lines = [f"  {name:<{width}}  {(action.__doc__ or '').splitlines()[0]}" for name, action in ACTIONS.items()]
     return "\n".join([f"usage: {PROGRAM} data ACTION ...", "", *lines, "", f"{PROGRAM} data ACTION --help tells more."])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What to read."""
-
-    what: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Files of one format, or the name of a task."""
-    task: str | None = None
-    """Which task the files belong to; None: told from their content."""
-    split: tuple[Split, ...] = ("test",)
-    """Which splits, where a task is named rather than files."""
-
-    def load(self) -> tuple[Task, list[Example], str]:
-        """The task, its examples, and a name for them.
-
-        Raises:
-            ValueError: nothing is named, a name is unknown, or a file cannot be read.
-        """
-        from unspoken.tasks.known import find_task, recognise
-
-        if not self.what:
-            raise ValueError(f"expected files or the name of a task, as in {PROGRAM} data show prosqa")
-        files = [Path(item) for item in self.what]
-        if len(files) == 1 and not files[0].exists() and not files[0].suffix:
-            task = find_task(self.what[0])
-            found = [example for split in self.split for example in task.examples(split)]
-            return task, found, f"{self.what[0]} {' + '.join(self.split)}"
-        task = recognise(files[0]) if self.task is None else find_task(self.task)
-        if not isinstance(task, FileTask):
-            raise ValueError(f"--task {self.task}: this task makes its problems and reads no files")
-        found = [example for file in files for example in task.read(file)]
-        if not found:
-            raise ValueError(f"{files[0]}: there are no rows")
-        return task, found, " + ".join(file.name for file in files)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -142,92 +96,11 @@ def make(args: Sequence[str]) -> None:
     print(f"{options.num} problems: {options.out}")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Stats:
-    """Measure a data set: every figure with its standard error."""
-
-    read: Annotated[_Read, tyro.conf.arg(name="")]
-    """What to measure."""
-    against: tuple[str, ...] = ()
-    """Files, or the name of a task, to compare with: figures side by side, and how far apart they are."""
-    format: Literal["text", "md", "csv"] = "text"
-    """Aligned text, a Markdown table, or CSV."""
-
-
-def stats(args: Sequence[str]) -> None:
-    """Measure a data set, figure by figure; --against OTHER puts two side by side."""
-    from unspoken.tasks.statistics import compare, limit, statistics
-
-    options = parse(_Stats, args, name="data stats")
-    task, examples, label = options.read.load()
-    ours = statistics(examples, task)
-    if not options.against:
-        _table(["figure", label, "± standard error"], [[n, *_shown(f)] for n, f in ours.items()], options.format)
-        return
-    other, examples, their_label = _Read(what=options.against, task=options.read.task).load()
-    if type(other) is not type(task):
-        raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
-    rows = compare(ours, statistics(examples, other))
-    cells = [[r.name, *_shown(r.ours), *_shown(r.theirs), f"{r.apart:+.1f}"] for r in rows]
-    _table(["figure", label, "±", their_label, "±", "apart, standard errors"], cells, options.format)
-    far, bound = max((abs(r.apart), r.name) for r in rows), limit(len(rows))
-    verdict = "no figure differs beyond chance" if far[0] <= bound else "not the same distribution"
-    if options.format == "text":
-        print(f"largest difference: {far[1]}, {far[0]:.1f} standard errors; chance stays below {bound:.1f}: {verdict}")
-
-
-def _shown(figure: Figure) -> tuple[str, str]:
-    return f"{figure.value:.4g}", f"{figure.error:.2g}"
-
-
-def _table(header: list[str], rows: list[list[str]], form: Literal["text", "md", "csv"]) -> None:
-    if form == "csv":
-        import csv
-
-        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
-    elif form == "md":
-        for row in [header, ["---", *["---:"] * (len(header) - 1)], *rows]:
-            print(f"| {' | '.join(row)} |")
-    else:
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        for row in [header, *rows]:
-            print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Convert:
-    """Write a data set in another format."""
-
-    read: Annotated[_Read, tyro.conf.arg(name="")]
-    """What to convert."""
-    out: Path
-    """File to write, which must not exist: .json or .jsonl (the published fields), or .txt (iCoT's lines)."""
-
-
-def convert(args: Sequence[str]) -> None:
-    """Write a data set as published JSON, JSON lines or iCoT text: convert FILE --out FILE."""
-    from unspoken.tasks.make import write_examples
-
-    options = parse(_Convert, args, name="data convert")
-    task, examples, label = options.read.load()
-    write_examples(task, options.out, examples)
-    print(f"{len(examples)} rows of {label}: {options.out}")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Show:
     """Show one row as the model gets it."""
 
-    read: Annotated[_Read, tyro.conf.arg(name="")]
+    read: Annotated[Read, tyro.conf.arg(name="")]
     """Where it is."""
     row: int = 0
     """Which row, from 0."""
@@ -291,109 +164,76 @@ def picture(written: Written, method: Method, stage: int) -> str:
     return "... " + " ".join(shown) + ("]" if inside else "")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class _Validate:
-    """Check a file: what is wrong where, what it becomes as tokens, what would not fit."""
+class _Stats:
+    """Measure a data set: every figure with its standard error."""
 
-    file: Annotated[Path, tyro.conf.Positional]
-    """The file."""
-    task: str | None = None
-    """Which task it belongs to; None: told from its content."""
-    against: Path | None = None
-    """Another file of the same format, whose questions must not be in this one: train against test."""
-    tokenizer: str | None = "gpt2"
-    """gpt2 among the shared data, a folder with vocab.json and merges.txt, or a saved model; None: no lengths."""
-    positions: int | None = 1024
-    """Positions of the model; None: no limit."""
-    inserted: int = 8
-    """Most tokens that a method inserts: two markers and six thoughts."""
+    read: Annotated[Read, tyro.conf.arg(name="")]
+    """What to measure."""
+    against: tuple[str, ...] = ()
+    """Files, or the name of a task, to compare with: figures side by side, and how far apart they are."""
+    format: Literal["text", "md", "csv"] = "text"
+    """Aligned text, a Markdown table, or CSV."""
 
 
-def validate(args: Sequence[str]) -> None:
-    """Check a file: the first findings as file, row, field; lengths in tokens; what would be cut off."""
-    from unspoken.tasks.known import find_task, recognise
-    from unspoken.tasks.own import OwnFile
-    from unspoken.tasks.validate import validate as check
+def stats(args: Sequence[str]) -> None:
+    """Measure a data set, figure by figure; --against OTHER puts two side by side."""
+    from unspoken.tasks.statistics import compare, limit, statistics
 
-    options = parse(_Validate, args, name="data validate")
-    if options.task is not None:
-        task = find_task(options.task)
-    else:
-        try:
-            task = recognise(options.file)
-        except ValueError:
-            task = OwnFile()  # whose own complaint names row and field
-    if not isinstance(task, FileTask):
-        raise ValueError(f"--task {options.task}: this task makes its problems and reads no files")
-    counter = None if options.tokenizer is None else _counter(options.tokenizer)
-    report = check(
-        options.file,
-        task,
-        against=options.against,
-        count_tokens=counter,
-        positions=options.positions,
-        inserted=options.inserted,
-    )
-    print("\n".join(report.render(first=NUM_FINDINGS)))
-    if report.errors:
-        sys.exit(2)
-
-
-def _counter(tokenizer: str) -> Callable[[list[str]], list[int]]:
-    """Counts tokens with a named tokenizer.
-
-    Raises:
-        ValueError: there is no such tokenizer.
-    """
-    from unspoken.build import tokenizer_named
-    from unspoken.markers import encode
-    from unspoken.quiet import quiet
-
-    quiet()
-    found = tokenizer_named(tokenizer)
-    return lambda texts: [len(ids) for ids in encode(texts, found)]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Audit:
-    """Audit a data set: what could be had without solving it."""
-
-    read: Annotated[_Read, tyro.conf.arg(name="")]
-    """What to audit."""
-    out: Path | None = None
-    """Folder for audit.md, audit.csv and the figure, which must not exist; None: print only."""
-    format: Literal["md", "csv"] = "md"
-    """What is printed: a Markdown table with its verdict, or CSV."""
-    num: int | None = None
-    """How many of the problems, from the first; None: all."""
-
-
-def audit(args: Sequence[str]) -> None:
-    """Run every known and learned shortcut on a data set: how much of a score needs no reasoning; --out DIR."""
-    from unspoken.data_audit import audit as run
-    from unspoken.data_audit import render_audit
-
-    options = parse(_Audit, args, name="data audit")
-    if options.num is not None and options.num < 1:
-        raise ValueError(f"--num must be at least 1, got {options.num}")
-    if options.out is not None and options.out.exists():
-        raise ValueError(f"{options.out} exists; choose another --out")
+    options = parse(_Stats, args, name="data stats")
     task, examples, label = options.read.load()
-    found = run(examples, title=label, task=type(task).__name__, most=options.num)
-    print(render_audit(found, options.format), end="")
-    if options.out is not None:
-        from unspoken.data_figures import audit_figure
+    ours = statistics(examples, task)
+    if not options.against:
+        _table(["figure", label, "± standard error"], [[n, *_shown(f)] for n, f in ours.items()], options.format)
+        return
+    other, examples, their_label = Read(what=options.against, task=options.read.task).load()
+    if type(other) is not type(task):
+        raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
+    rows = compare(ours, statistics(examples, other))
+    cells = [[r.name, *_shown(r.ours), *_shown(r.theirs), f"{r.apart:+.1f}"] for r in rows]
+    _table(["figure", label, "±", their_label, "±", "apart, standard errors"], cells, options.format)
+    far, bound = max((abs(r.apart), r.name) for r in rows), limit(len(rows))
+    verdict = "no figure differs beyond chance" if far[0] <= bound else "not the same distribution"
+    if options.format == "text":
+        print(f"largest difference: {far[1]}, {far[0]:.1f} standard errors; chance stays below {bound:.1f}: {verdict}")
 
-        options.out.mkdir(parents=True)
-        (options.out / "audit.md").write_text(render_audit(found))
-        files = audit_figure(found, options.out / "audit")
-        print(f"written: {options.out / 'audit.md'}, {', '.join(str(file) for file in files)}", file=sys.stderr)
+
+def _shown(figure: Figure) -> tuple[str, str]:
+    return f"{figure.value:.4g}", f"{figure.error:.2g}"
+
+
+def _table(header: list[str], rows: list[list[str]], form: Literal["text", "md", "csv"]) -> None:
+    if form == "csv":
+        import csv
+
+        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
+    elif form == "md":
+        for row in [header, ["---", *["---:"] * (len(header) - 1)], *rows]:
+            print(f"| {' | '.join(row)} |")
+    else:
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        for row in [header, *rows]:
+            print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
+
+
+@dataclass(frozen=True)
+class _Convert:
+    """Write a data set in another format."""
+
+    read: Annotated[Read, tyro.conf.arg(name="")]
+    """What to convert."""
+    out: Path
+    """File to write, which must not exist: .json or .jsonl (the published fields), or .txt (iCoT's lines)."""
+
+
+def convert(args: Sequence[str]) -> None:
+    """Write a data set as published JSON, JSON lines or iCoT text: convert FILE --out FILE."""
+    from unspoken.tasks.make import write_examples
+
+    options = parse(_Convert, args, name="data convert")
+    task, examples, label = options.read.load()
+    write_examples(task, options.out, examples)
+    print(f"{len(examples)} rows of {label}: {options.out}")
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

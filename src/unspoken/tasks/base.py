@@ -104,6 +104,10 @@ class Task(ABC):
             "number of steps": str(len(example.steps)),
         }
 
+    def doubts(self, example: Example) -> Sequence[tuple[str, str]]:
+        """What is odd about a problem that reads well, as (field, problem), for `unspoken data validate`."""
+        return ()
+
     def row(self, example: Example) -> dict[str, Any]:
         """The fields of an example in a file, in order. Default: the published three."""
         return {"question": example.question, "steps": list(example.steps), "answer": example.answer}

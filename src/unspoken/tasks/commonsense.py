@@ -119,6 +119,11 @@ class CommonsenseQA(HeldOut):
     def read(self, path: Path) -> Sequence[Example]:
         return read_examples(path, CommonsenseQARow, _choice_example)
 
+    def doubts(self, example: Example) -> Sequence[tuple[str, str]]:
+        choices: Mapping[str, str] = example.meta["choices"]
+        same = [label for label, text in choices.items() if text.casefold() == choices[example.answer].casefold()]
+        return [("choices", f"{' and '.join(same)} read the same, and are right")] if len(same) > 1 else []
+
     def recognises(self, row: Mapping[str, Any] | str) -> bool:
         return not isinstance(row, str) and ("answerKey" in row or {"question", "answer", "choices"} <= row.keys())
 

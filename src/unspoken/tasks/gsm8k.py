@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal, final
 import msgspec
 
 from unspoken.tasks.base import Example, FileTask, Measure, Split
-from unspoken.tasks.equations import check, judge_chain, result
+from unspoken.tasks.equations import Arithmetic, check, equations_in, judge_chain, result
 from unspoken.tasks.numbers import EXACT, plain, read_number, same_number
 from unspoken.tasks.rows import read_lines, read_rows
 
@@ -148,6 +148,11 @@ class WordProblems(FileTask):
         if super().correct(prediction, example):
             return True
         return self.compare == "numbers" and same_number(prediction, example.answer, within=tolerance(example.answer))
+
+    def doubts(self, example: Example) -> Sequence[tuple[str, str]]:
+        """Equations that are no equality."""
+        wrong = [(i, s) for i, s in enumerate(example.steps) for e in equations_in(s) if check(e) is Arithmetic.WRONG]
+        return [(f"steps[{i}]", f"says {step}, which is not so") for i, step in wrong]
 
     def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
         """The chain's `ChainClass`; nothing in it depends on how many steps were hidden."""

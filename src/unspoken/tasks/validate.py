@@ -63,6 +63,8 @@ class Report:
     problems: int
     """Problems the task made of them."""
     findings: tuple[Finding, ...]
+    first: Example | None
+    """The first problem that could be read, to look at."""
     """Everything found: of the whole file first, then in the order of rows."""
     lengths: Lengths | None
     """None: no tokens were counted, or there are no problems."""
@@ -164,6 +166,7 @@ def validate(
         rows=len(file.rows) + file.unread,
         problems=len(placed),
         findings=tuple(findings),
+        first=placed[0][1] if placed else None,
         lengths=None if sizes is None else limits.lengths(sizes, [len(example.steps) for _, example in placed]),
     )
 
@@ -189,6 +192,8 @@ class _Checks:
         def found(field: str, kind: str, problem: str, severity: Severity = "warning") -> Finding:
             return Finding(where=row.name, field=field, kind=kind, problem=problem, severity=severity)
 
+        for field, problem in self.task.doubts(example):
+            yield found(field, "doubt", problem)
         texts = [(question, example.question), *((f"{steps}[{i}]", step) for i, step in enumerate(example.steps))]
         for field, text in (*texts, (answer, example.answer)):
             if not text.strip():

@@ -1,0 +1,140 @@
+"""Is this data what it should be? `unspoken data validate` and `unspoken data audit`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from unspoken.cli.arguments import parse
+from unspoken.cli.reading import Read, file_task
+from unspoken.tasks.base import FileTask
+from unspoken.tasks.own import Columns, OwnFile
+
+NUM_FINDINGS = 20
+"""Findings `validate` prints; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class _Validate:
+    """Check a file: what is wrong where, what it becomes as tokens, what would not fit."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The file."""
+    task: str | None = None
+    """Which task it belongs to; None: told from its content."""
+    against: Path | None = None
+    """Another file of the same format, whose questions must not be in this one: train against test."""
+    tokenizer: str | None = "gpt2"
+    """gpt2 among the shared data, a folder with vocab.json and merges.txt, or a saved model; None: no lengths."""
+    positions: int | None = 1024
+    """Positions of the model; None: no limit."""
+    inserted: int = 8
+    """Most tokens that a method inserts: two markers and six thoughts."""
+    columns: Columns = field(default_factory=Columns)
+    """Where your own file holds what."""
+
+
+def validate(args: Sequence[str]) -> None:
+    """Check a file: the first findings as file, row, field; lengths in tokens; what would be cut off."""
+    from unspoken.tasks.validate import validate as check
+
+    options = parse(_Validate, args, name="data validate")
+    try:
+        task = file_task(options.file, options.task, options.columns)
+    except ValueError:
+        if options.task is not None:
+            raise
+        task = OwnFile(columns=options.columns)  # whose own complaint names row and field
+    tokenizer = None if options.tokenizer is None else _Counter(options.tokenizer)
+    report = check(
+        options.file,
+        task,
+        against=options.against,
+        count_tokens=tokenizer,
+        positions=options.positions,
+        inserted=options.inserted,
+        special_tokens=() if tokenizer is None else tokenizer.special_tokens,
+    )
+    print("\n".join(report.render(first=NUM_FINDINGS)))
+    if tokenizer is not None and report.first is not None:
+        written = task.write(report.first)
+        parts = [("question", written.question), *((f"step {i}", s) for i, s in enumerate(written.steps, 1))]
+        print("  the first problem as tokens:")
+        for name, text in [*parts, ("answer", written.answer)]:
+            print(f"    {name:<9} {tokenizer.cut(text)}")
+    if report.errors:
+        sys.exit(2)
+
+
+class _Counter:
+    """Counts tokens with a named tokenizer.
+
+    Raises:
+        ValueError: there is no such tokenizer.
+    """
+
+    def __init__(self, name: str) -> None:
+        from unspoken.build import tokenizer_named
+        from unspoken.quiet import quiet
+
+        quiet()
+        self._tokenizer = tokenizer_named(name)
+        self.special_tokens: list[str] = self._tokenizer.all_special_tokens
+
+    def __call__(self, texts: list[str]) -> list[int]:
+        return [len(ids) for ids in self._encode(texts)]
+
+    def cut(self, text: str) -> str:
+        """A text with a bar between its tokens, line ends shown; of a long one only the end."""
+        pieces = [str(self._tokenizer.decode([id_])) for id_ in self._encode([text])[0]]
+        shown = "|".join(piece.replace("\n", "\\n") for piece in pieces)
+        return shown if len(shown) <= 200 else "..." + shown[-197:]
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        from unspoken.markers import encode
+
+        return encode(texts, self._tokenizer)
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """Audit a data set: what could be had without solving it."""
+
+    read: Annotated[Read, tyro.conf.arg(name="")]
+    """What to audit."""
+    out: Path | None = None
+    """Folder for audit.md, audit.csv and the figure, which must not exist; None: print only."""
+    format: Literal["md", "csv"] = "md"
+    """What is printed: a Markdown table with its verdict, or CSV."""
+    num: int | None = None
+    """How many of the problems, from the first; None: all."""
+
+
+def audit(args: Sequence[str]) -> None:
+    """Run every known and learned shortcut on a data set: how much of a score needs no reasoning; --out DIR."""
+    from unspoken.data_audit import audit as run
+    from unspoken.data_audit import render_audit
+
+    options = parse(_Audit, args, name="data audit")
+    if options.num is not None and options.num < 1:
+        raise ValueError(f"--num must be at least 1, got {options.num}")
+    if options.out is not None and options.out.exists():
+        raise ValueError(f"{options.out} exists; choose another --out")
+    task, examples, label = options.read.load()
+    # The paper's figures stand beside the published problems only.
+    published = {Path(file).name for file in task.published.values()} if isinstance(task, FileTask) else set()
+    named = all(Path(item).name in published or not Path(item).suffix for item in options.read.what)
+    found = run(examples, title=label, task=type(task).__name__ if named else "", most=options.num)
+    print(render_audit(found, options.format), end="")
+    if options.out is not None:
+        from unspoken.data_figures import audit_figure
+
+        options.out.mkdir(parents=True)
+        (options.out / "audit.md").write_text(render_audit(found))
+        files = audit_figure(found, options.out / "audit")
+        print(f"written: {options.out / 'audit.md'}, {', '.join(str(file) for file in files)}", file=sys.stderr)
