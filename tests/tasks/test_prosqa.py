@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosqa_graphs import RELEASED, check_problem
+from unspoken.config import RunConfig
+from unspoken.recipes import find_recipe
 from unspoken.tasks.base import Example
+from unspoken.tasks.debiased import Debiased
+from unspoken.tasks.graphs import GraphSource
 from unspoken.tasks.prosqa import (
     CONCEPTS,
     NAMES,
     ProsQA,
+    ProsQAProblems,
     ProsQARow,
     facts,
     graph_of,
@@ -30,8 +36,10 @@ from unspoken.tasks.prosqa import (
     told_edges,
     write_rows,
 )
+from unspoken.tasks.released import Released
 from unspoken.tasks.rows import data_root, read_rows
 from unspoken.tasks.symbolic import SymbolicProsQA
+from unspoken.tasks.varied import DENSE, TEN_HOPS
 
 shared = pytest.mark.skipif(not all(path.is_file() for path in RELEASED), reason=f"no ProsQA files in {data_root()}")
 
@@ -151,6 +159,59 @@ def test_generated_rows_load_as_a_training_file(tmp_path: Path, generated: list[
     assert path.read_bytes() == b"[]"
 
 
+def test_other_sources_have_splits_of_their_own() -> None:
+    """Guards a test split from another distribution than the training split, and splits that share problems."""
+    task = ProsQA(graphs=Debiased(), num_train=5, num_valid=4, num_test=3)
+    splits = [list(task.examples(split)) for split in ("train", "valid", "test")]
+    assert [len(examples) for examples in splits] == [5, 4, 3]
+    questions = [example.question for examples in splits for example in examples]
+    assert len(set(questions)) == 12
+    assert all(len(example.steps) >= 4 for examples in splits for example in examples)
+    shorter = ProsQA(graphs=Released(max_hops=5), num_valid=4)
+    assert len(shorter.examples("valid")) == 4, "another setting of the released source is another source"
+    assert ProsQA(graphs=Released(), num_train=5).examples("train")[:] == TEXT.examples("train")[:5]
+    assert task.max_new_tokens == TEXT.max_new_tokens == 128 < ProsQA(graphs=TEN_HOPS).max_new_tokens
+
+
+def test_files_come_before_any_source(tmp_path: Path) -> None:
+    """Guards files that are named and not read: a user's own problems under another source of graphs."""
+    path = tmp_path / "mine.json"
+    write_rows(path, make_rows(3, 5))
+    for task in (ProsQA(test_file=path), ProsQA(test_file=path, graphs=DENSE), ProsQA(graphs=DENSE).on_file(path)):
+        assert [example.question for example in task.examples("test")] == [row.question for row in make_rows(3, 5)]
+
+
+@pytest.mark.parametrize("source", [Released(), DENSE, Debiased()], ids=lambda source: source.name)
+def test_the_generator_makes_the_rows_of_the_task(source: GraphSource) -> None:
+    """Guards `data make` against `train`: the file made with a seed holds the problems that training would generate."""
+    generator = ProsQAProblems(graphs=source)
+    task = ProsQA(graphs=source, num_train=4, num_valid=4, train_seed=2)
+    for split in ("train", "valid"):
+        made = generator.problems(num=4, seed=2, split=split)
+        if split == "train" or source != Released():
+            assert made[:] == task.examples(split)[:]
+        assert [generator.row(example) for example in made] == [task.row(example) for example in made]
+    rows = [msgspec.to_builtins(row) for row in make_rows(4, 2, graphs=source)]
+    assert rows == [generator.row(example) for example in generator.problems(num=4, seed=2)]
+    assert task.recognises(rows[0]) and not task.recognises({"question": "?", "steps": [], "answer": "!"})
+    assert pickle.loads(pickle.dumps(generator.problems(num=4, seed=2)))[1] == task.examples("train")[1]
+
+
+def test_configs_with_a_source_are_saved_and_old_ones_load(tmp_path: Path) -> None:
+    """Guards saved runs: a source must come back with its settings, and configs from before there were any load."""
+    config = find_recipe("prosqa/gpt2/coconut")
+    for source in (Released(), Debiased(min_hops=5), DENSE):
+        wanted = replace(config, task=ProsQA(graphs=source))
+        wanted.save(tmp_path / "config.json")
+        assert RunConfig.load(tmp_path / "config.json") == wanted
+    config.save(tmp_path / "config.json")
+    saved = json.loads((tmp_path / "config.json").read_text())
+    for name in ("graphs", "num_valid", "num_test"):
+        del saved["task"][name]
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert RunConfig.load(tmp_path / "config.json") == config
+
+
 def broken(**fields: Any) -> dict[str, Any]:
     (row,) = make_rows(1, 0)
     return {**msgspec.to_builtins(row), **fields}
@@ -194,6 +255,8 @@ def test_settings_are_checked() -> None:
     """Guards settings that would only fail hours later, or train on nothing."""
     with pytest.raises(ValueError, match="num_train: expected at least 1, got 0"):
         ProsQA(num_train=0)
+    with pytest.raises(ValueError, match="num_test: expected at least 1, got 0; the published number is 500"):
+        ProsQA(num_test=0)
     with pytest.raises(ValueError, match="max_hops: expected at least 3, got 2"):
         SymbolicProsQA(max_hops=2)
     with pytest.raises(ValueError, match="expected a ProsQA example, with `idx_to_symbol` in its meta"):

@@ -51,7 +51,7 @@ def test_impossible_bounds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="num_nodes: expected at most 55, got 56; there are 17 names and 38 concepts"):
         Released(num_nodes=56)
     monkeypatch.setattr(released, "MAX_ATTEMPTS", 50)
-    with pytest.raises(ValueError, match=r"no graph of 28 nodes with a chain of 20 to 25 hops in 50 attempts; raise"):
+    with pytest.raises(ValueError, match=r"no graph of 28 nodes with a chain of 20 to 25 hops in 50 attempts; widen"):
         Released(min_hops=20, max_hops=25).draw_graph(random.Random(0))
 
 

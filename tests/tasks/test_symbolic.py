@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from prosqa_graphs import RELEASED, all_shortest, symbol
-from unspoken.tasks.prosqa import ProsQA, graph_of, told_edges
+from unspoken.tasks.debiased import Debiased
+from unspoken.tasks.hops import Hops
+from unspoken.tasks.prosqa import ProsQA, graph_of, make_rows, told_edges, write_rows
 from unspoken.tasks.rows import data_root
 from unspoken.tasks.symbolic import NODE_SYMBOLS, SymbolicProsQA
+from unspoken.tasks.varied import SEVEN_HOPS, Varied
 
 shared = pytest.mark.skipif(not all(path.is_file() for path in RELEASED), reason=f"no ProsQA files in {data_root()}")
 
@@ -64,3 +68,44 @@ def test_symbols_of_a_published_row_depend_on_its_index_alone() -> None:
     assert len(first) == len(NODE_SYMBOLS) and max(first.values()) < 30
     shorter = SymbolicProsQA(max_hops=3).examples("test")
     assert all(example in examples for example in shorter)
+
+
+def test_other_sources_need_room() -> None:
+    """Guards runs that fail in the middle: a source with longer chains or more nodes than settings allow, at once."""
+    with pytest.raises(ValueError, match=r"max_hops: expected at least 7, .* \(prosqa-varied\), got 6"):
+        SymbolicProsQA(problems=ProsQA(graphs=SEVEN_HOPS))
+    with pytest.raises(
+        ValueError, match=r"symbols: expected one for every node .*, at least 50, got 40; raise symbols"
+    ):
+        SymbolicProsQA(problems=ProsQA(graphs=Varied(num_nodes=50)))
+    wide = SymbolicProsQA(problems=ProsQA(graphs=Varied(num_nodes=50), num_train=30), symbols=50)
+    used = {word for example in wide.examples("train") for word in example.question.split()}
+    assert used <= set(wide.words()) and len(wide.words()) == 54
+    shorter = SymbolicProsQA(problems=ProsQA(graphs=Varied(), num_train=50), max_hops=4).examples("train")
+    assert {len(example.steps) for example in shorter} == {3, 4}
+
+
+def test_validation_of_other_sources_shows_the_same_graphs() -> None:
+    """Guards validation and test splits that are generated: the symbolic form must show the graphs of the text form."""
+    text = ProsQA(graphs=Debiased(), num_valid=5, num_test=5)
+    for split in ("valid", "test"):
+        symbolic = SymbolicProsQA(problems=text).examples(split)
+        assert [graph_of(example) for example in symbolic] == [graph_of(example) for example in text.examples(split)]
+
+
+def test_files_and_other_problems_in_symbols(tmp_path: Path) -> None:
+    """Guards evaluation on other data: a model of symbols must be asked in symbols, and about all of its problems."""
+    path = tmp_path / "p.json"
+    write_rows(path, make_rows(5, 1))
+    assert [graph_of(e) for e in SYMBOLIC.on_file(path).examples("test")] == [
+        graph_of(e) for e in ProsQA(test_file=path).examples("test")
+    ]
+    asked = SYMBOLIC.asking(ProsQA(graphs=SEVEN_HOPS, num_test=3))
+    assert [len(example.steps) for example in asked.examples("test")] == [7, 7, 7]
+    assert asked.words() == SYMBOLIC.words()
+    assert SYMBOLIC.asking(Hops()) == Hops()
+    write_rows(path, make_rows(5, 1, graphs=Varied(num_nodes=50)))
+    with pytest.raises(
+        ValueError, match=r"p\.json: row \d: field `idx_to_symbol`: expected at most 40 nodes, .* raise"
+    ):
+        SYMBOLIC.on_file(path).examples("test")

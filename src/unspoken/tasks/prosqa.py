@@ -21,7 +21,7 @@ from typing import Any, ClassVar, final
 
 import msgspec
 
-from unspoken.tasks.base import Example, FileTask, Generated, Generator, Split
+from unspoken.tasks.base import Example, FileTask, Generated, Generator, Measure, Split
 from unspoken.tasks.graphs import Edge, Graph, GraphSource, shuffled
 from unspoken.tasks.released import Released
 from unspoken.tasks.rows import read_rows
@@ -156,9 +156,7 @@ class ProsQAProblems(Generator):
         return _example(*_draw(rng, self.graphs))
 
     def row(self, example: Example) -> dict[str, Any]:
-        """The eight fields of the published files, in their order."""
-        fields: dict[str, Any] = msgspec.to_builtins(_row_of(example))
-        return fields
+        return _fields(example)
 
     def problems(self, *, num: int, seed: int, split: Split = "train") -> Generated:
         return Generated(self.draw, num=num, seed=stream(self.graphs, seed, split))
@@ -206,6 +204,17 @@ class ProsQA(FileTask):
 
     def read(self, path: Path) -> Sequence[Example]:
         return read_examples(path)
+
+    def recognises(self, row: Mapping[str, Any] | str) -> bool:
+        return isinstance(row, Mapping) and {"idx_to_symbol", "edges", "neg_target"} <= row.keys()
+
+    def row(self, example: Example) -> dict[str, Any]:
+        return _fields(example)
+
+    def measures(self, example: Example) -> Mapping[str, Measure]:
+        from unspoken.tasks.graph_measures import graph_measures  # it reads graphs through this module
+
+        return {**super().measures(example), **graph_measures(example)}
 
     def examples(self, split: Split) -> Sequence[Example]:
         path = self.file(split)
@@ -279,9 +288,10 @@ def _example(row: ProsQARow, graph: Graph) -> Example:
     return Example(question=row.question, steps=row.steps, answer=row.answer, meta=meta_of(row.idx_to_symbol, graph))
 
 
-def _row_of(example: Example) -> ProsQARow:
+def _fields(example: Example) -> dict[str, Any]:
+    """The eight fields of the published files, in their order."""
     graph = graph_of(example)
-    return ProsQARow(
+    row = ProsQARow(
         question=example.question,
         answer=example.answer,
         steps=example.steps,
@@ -291,6 +301,8 @@ def _row_of(example: Example) -> ProsQARow:
         target=graph.target,
         neg_target=graph.neg_target,
     )
+    fields: dict[str, Any] = msgspec.to_builtins(row)
+    return fields
 
 
 def _checked_graph(row: ProsQARow) -> Graph:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -44,8 +44,12 @@ The rest, one node in 240,000, draws ten."""
 OWN_FAMILY: tuple[float, ...] = (0.35, 0.80)
 """A uniform number up to the k-th of these: parents from family k alone; above all of them: from every node."""
 
-DEPTH_WEIGHT = 1.5
-"""By how much a node's weight as a parent grows with every hop from a seed."""
+PARENT_WEIGHTS: tuple[float, ...] = tuple(1.5 * hops + 1.0 for hops in range(MAX_ENTITIES + MAX_CONCEPTS))
+"""A node's weight as a parent, by hops from a seed."""
+
+
+DrawParents = Callable[[Sequence[int], Sequence[float], int, Callable[[], float]], list[int]]
+"""Chooses parents without replacement: (members, their cumulative weights, how many, source of uniform numbers)."""
 
 
 @final
@@ -107,12 +111,30 @@ class Released(GraphSource):
     def draw_graph(self, rng: random.Random) -> Graph:
         for _ in range(MAX_ATTEMPTS):
             growth = grow(
-                rng, self.num_nodes, num_parents=NUM_PARENTS, own_family=OWN_FAMILY, depth_weight=DEPTH_WEIGHT
+                rng,
+                self.num_nodes,
+                num_parents=NUM_PARENTS,
+                own_family=OWN_FAMILY,
+                parent_weights=PARENT_WEIGHTS,
+                draw_parents=throwing_back,
             )
             graph = question(rng, growth, min_hops=self.min_hops, max_hops=self.max_hops)
             if graph is not None:
                 return graph
         raise none_found(self)
+
+
+def throwing_back(
+    members: Sequence[int], weights: Sequence[float], number: int, draw: Callable[[], float]
+) -> list[int]:
+    """Draws without replacement by drawing again where a member comes twice; slow where one outweighs all others."""
+    total = weights[-1]
+    chosen: list[int] = []
+    while len(chosen) < number:
+        parent = members[bisect_right(weights, draw() * total)]
+        if parent not in chosen:
+            chosen.append(parent)
+    return chosen
 
 
 def grow(
@@ -121,7 +143,8 @@ def grow(
     *,
     num_parents: Sequence[float],
     own_family: Sequence[float],
-    depth_weight: float,
+    parent_weights: Sequence[float],
+    draw_parents: DrawParents,
 ) -> Growth:
     """Steps 1 to 3 of the recipe, for as many families as `own_family` has entries.
 
@@ -130,7 +153,8 @@ def grow(
         num_nodes: how many nodes, seeds included.
         num_parents: as `NUM_PARENTS`.
         own_family: as `OWN_FAMILY`.
-        depth_weight: as `DEPTH_WEIGHT`.
+        parent_weights: as `PARENT_WEIGHTS`.
+        draw_parents: `throwing_back`, or something faster that gives other problems for the same seed.
     """
     draw = rng.random
     num_families = len(own_family)
@@ -145,14 +169,7 @@ def grow(
     for _ in range(num_families, num_nodes):
         number = bisect_right(num_parents, draw())
         members, weights = pools[bisect_left(own_family, draw())]
-        number = min(number, len(members))
-        total = weights[-1]
-        chosen: list[int] = []
-        # Throwing repeats away draws without replacement, as taking the chosen ones out of the pool would.
-        while len(chosen) < number:
-            parent = members[bisect_right(weights, draw() * total)]
-            if parent not in chosen:
-                chosen.append(parent)
+        chosen = draw_parents(members, weights, min(number, len(members)), draw)
         label = 0
         hops = num_nodes
         for parent in chosen:
@@ -165,7 +182,7 @@ def grow(
         parents.append(chosen)
         family.append(label)
         depth.append(hops)
-        weight = depth_weight * hops + 1.0
+        weight = parent_weights[hops]
         everyone[0].append(node)
         everyone[1].append(everyone[1][-1] + weight)
         own = pool_of.get(label)
@@ -181,7 +198,7 @@ def question(
     """Step 4 of the recipe; None where the graph allows no such question."""
     is_parent = growth.is_parent()
     leaves = growth.exclusive_leaves(is_parent, num_families)
-    if sum(map(bool, leaves)) < 2:
+    if not all(leaves):
         return None
     together = [leaf for own in leaves for leaf in own]
     deepest = max(growth.depth[leaf] for leaf in together)
@@ -207,5 +224,6 @@ def none_found(source: GraphSource) -> ValueError:
     """What to raise after `MAX_ATTEMPTS`."""
     return ValueError(
         f"{source.name}: no graph of {source.num_nodes} nodes with a chain of {source.min_hops} to {source.max_hops} "
-        f"hops in {MAX_ATTEMPTS} attempts; raise num_nodes or widen min_hops .. max_hops"
+        f"hops in {MAX_ATTEMPTS} attempts; widen min_hops .. max_hops or change num_nodes (there are names for "
+        f"{MAX_CONCEPTS} nodes with parents)"
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self, final
 
-from unspoken.tasks.base import Example, Split, SymbolicTask
+from unspoken.tasks.base import Example, Measure, Split, SymbolicTask, Task
 from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.graphs import Graph, GraphSource, random_shortest_path, shuffled
 from unspoken.tasks.prosqa import ProsQA, graph_of, meta_of
@@ -90,6 +90,17 @@ class SymbolicProsQA(SymbolicTask):
 
     def on_file(self, path: Path) -> Self:
         return replace(self, problems=self.problems.on_file(path))
+
+    def asking(self, other: Task) -> Task:
+        """ProsQA problems become symbols, however long their chains; any other task is asked as it is."""
+        if not isinstance(other, ProsQA):
+            return other
+        return replace(self, problems=other, max_hops=max(self.max_hops, other.graphs.max_hops))
+
+    def measures(self, example: Example) -> Mapping[str, Measure]:
+        from unspoken.tasks.graph_measures import graph_measures  # it reads graphs through `prosqa`
+
+        return {**super().measures(example), **graph_measures(example)}
 
     def redraw(self, example: Example, rng: random.Random) -> Example:
         """New symbols, edges and options in a new order, any shortest path: superposition's target at each depth."""
