@@ -313,7 +313,7 @@ def test_the_report_in_words(tmp_path: Path) -> None:
     assert report.errors == 1
     assert report.render(first=2)[:6] == [
         f"{path}: 8 rows, 7 problems as OwnFile reads it; 1 error, 2 warnings",
-        f"  {path}: row 7: answer: not there, the row has question; name the right one with --task.columns",
+        f"  {path}: row 7: answer: not there, the row has question; name the right one in columns",
         f"  {path}: row 5: question: blanks at the end (warning)",
         "  and 1 more; in all:",
         "    1 error: refused by the task",
