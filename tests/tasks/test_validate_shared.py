@@ -18,6 +18,7 @@ def _words(texts: list[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
+DOUBT = ("warning", "doubt")
 EMPTY_STEP = ("warning", "empty step")
 SHARED: dict[str, tuple[FileTask, int, dict[tuple[str, str], int]]] = {
     "prosqa/prosqa_valid.json": (ProsQA(), 300, {}),
@@ -30,16 +31,17 @@ SHARED: dict[str, tuple[FileTask, int, dict[tuple[str, str], int]]] = {
     "gsm8k/gsm_valid.json": (GSM8K(), 500, {EMPTY_STEP: 6}),
     "gsm8k/icot_valid.txt": (GSM8K(), 500, {EMPTY_STEP: 6}),
     "gsm8k/gsm_test.json": (OwnFile(compare="numeric"), 1319, {EMPTY_STEP: 18}),
-    # Row 289, steps[1] holds U+FFFD: it comes from a token log.
-    "gsm8k/gsm8k_aug_sample.json": (OwnFile(), 641, {("warning", "encoding"): 1}),
+    # Row 289, steps[1] holds U+FFFD: it comes from a token log. Five equations are false.
+    "gsm8k/gsm8k_aug_sample.json": (GSM8K(), 641, {DOUBT: 5, ("warning", "encoding"): 1}),
     "math/svamp.jsonl": (OwnFile(columns=Columns(question="input", answer="target"), compare="numeric"), 1000, {}),
     "math/gsmhardv2.jsonl.gz": (
         OwnFile(columns=Columns(question="input", answer="target"), compare="numeric"),
         1319,
         {},
     ),
-    "commonsense/commonsenseqa_train.jsonl.gz": (CommonsenseQA(), 9741, {}),
-    "commonsense/commonsenseqa_dev.jsonl": (CommonsenseQA(), 1221, {}),
+    # Rows whose right choice is offered twice, under two labels.
+    "commonsense/commonsenseqa_train.jsonl.gz": (CommonsenseQA(), 9741, {DOUBT: 42}),
+    "commonsense/commonsenseqa_dev.jsonl": (CommonsenseQA(), 1221, {DOUBT: 6}),
     # Rows 114 and 1469 ask the same question.
     "commonsense/strategyqa_train.json.gz": (StrategyQA(), 2061, {("warning", "repeated question"): 1}),
 }

@@ -14,6 +14,8 @@ import msgspec
 
 from unspoken.tasks.base import FileTask, Generator, Task
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
+from unspoken.tasks.debiased import Debiased
+from unspoken.tasks.graphs import GraphSource
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
 from unspoken.tasks.multiplication import Multiplication, MultiplicationGenerator
@@ -23,9 +25,22 @@ from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA, ProsQAProblems
 from unspoken.tasks.rows import read_bytes
+from unspoken.tasks.varied import DAG, DENSE, EIGHT_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
+
+GRAPHS: dict[str, GraphSource] = {
+    "prosqa-debiased": Debiased(),
+    "prosqa-7-hops": SEVEN_HOPS,
+    "prosqa-8-hops": EIGHT_HOPS,
+    "prosqa-10-hops": TEN_HOPS,
+    "prosqa-dense": DENSE,
+    "prosqa-dag": DAG,
+    "prosqa-families": MORE_FAMILIES,
+}
+"""Harder and fairer ProsQA: each is a task with generated splits, and can be made as a file."""
 
 TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
+    **{name: ProsQA(graphs=graphs) for name, graphs in GRAPHS.items()},
     "prontoqa": ProntoQA(),
     "svamp": SVAMP(),
     "gsm-hard": GSMHard(),
@@ -41,6 +56,8 @@ TASKS: dict[str, Task] = {
 
 GENERATORS: dict[str, Generator] = {
     "prosqa": ProsQAProblems(),
+    "prosqa-varied": ProsQAProblems(graphs=Varied()),
+    **{name: ProsQAProblems(graphs=graphs) for name, graphs in GRAPHS.items()},
     "prontoqa": ProntoQAGenerator(),
     "prontoqa-paired": ProntoQAGenerator(distractors="paired"),
     "multiplication": MultiplicationGenerator(),

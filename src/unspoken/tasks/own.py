@@ -62,8 +62,7 @@ class Columns:
     def _field(self, row: Mapping[str, Any], name: str) -> Any:
         if name not in row:
             raise ValueError(
-                f"field `{name}`: not there, the row has {', '.join(row) or 'no fields'}; name the right one "
-                "in columns"
+                f"field `{name}`: not there, the row has {', '.join(row) or 'no fields'}; name the right one in columns"
             )
         return row[name]
 
