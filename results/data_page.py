@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from unspoken.data_audit import Audit, audit, render_audit
-from unspoken.data_figures import audit_figure
 from unspoken.environment import describe_environment
+from unspoken.shortcuts.audit import Audit, audit, render_audit
+from unspoken.shortcuts.figure import audit_figure
+from unspoken.shortcuts.findings import Group
 from unspoken.tasks.base import Example, FileTask, Split, Task
 from unspoken.tasks.equations import count_equations
-from unspoken.tasks.findings import Group
 from unspoken.tasks.gsm8k import GSM8K
-from unspoken.tasks.known import GENERATORS, TASKS, recognise
+from unspoken.tasks.known import KINDS, TASKS, recognise
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_file
@@ -39,7 +39,7 @@ NUM = 3_000
 
 def made(kind: str, num: int = NUM, seed: int = 1) -> list[Example]:
     """Problems of a generator, under a seed that no recipe trains on."""
-    return list(GENERATORS[kind].problems(num=num, seed=seed))
+    return list(KINDS[kind].generator.problems(num=num, seed=seed))
 
 
 def published(task: Task, *splits: Split) -> list[Example]:

@@ -16,7 +16,7 @@ from unspoken.methods import Coconut, CoT, ICoT, NoCoT, PauseAsThought, WithoutT
 from unspoken.records import read_summary
 from unspoken.tasks.base import FileTask, Written
 from unspoken.tasks.hops import Hops
-from unspoken.tasks.known import GENERATORS, TASKS, find_task, recognise
+from unspoken.tasks.known import KINDS, TASKS, find_task, recognise
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
 from unspoken.train import fit
@@ -96,13 +96,13 @@ def test_bad_input_is_refused_in_one_line(command: str, here: Path, capsys: Capt
 # -------------------------------------------------------------------------------------------------------------- make
 
 
-@pytest.mark.parametrize("kind", GENERATORS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_made_and_read_by_its_task(kind: str, here: Path, capsys: Capture) -> None:
     """Guards the way from a generator to training: the file is recognised, and every row passes the reader's checks."""
     assert printed(f"data make {kind} --num 5 --seed 3 --out p.json", capsys) == "5 problems: p.json\n"
     task = recognise(here / "p.json")
     read = task.read(here / "p.json")
-    made = GENERATORS[kind].problems(num=5, seed=3)
+    made = KINDS[kind].generator.problems(num=5, seed=3)
     assert [(e.question, e.steps, e.answer) for e in read] == [(e.question, e.steps, e.answer) for e in made]
     call(f"data make {kind} --num 2 --seed 3 --out q.jsonl --workers 1")
     assert list(task.read(here / "q.jsonl")) == list(read)[:2]
@@ -111,7 +111,7 @@ def test_every_kind_is_made_and_read_by_its_task(kind: str, here: Path, capsys: 
 def test_make_lists_what_it_can_make(capsys: Capture) -> None:
     """Guards the help: every kind with a line that says what it is."""
     out = printed("data make --help", capsys)
-    assert all(f"\n  {kind} " in out for kind in GENERATORS)
+    assert all(f"\n  {kind} " in out for kind in KINDS)
     overview = printed("data", capsys)
     assert overview == printed("data --help", capsys)
     assert all(f"\n  {action} " in overview for action in ACTIONS)

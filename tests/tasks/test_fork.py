@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unspoken.shortcuts.graphs import BLIND, shortcut_accuracies
 from unspoken.tasks.fork import HIDDEN, Fork
-from unspoken.tasks.shortcuts import BLIND, shortcut_accuracies
 
 TASKS = st.builds(
     Fork,

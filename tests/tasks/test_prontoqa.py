@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unspoken.shortcuts.prontoqa import GUESSERS, prontoqa_shortcuts
 from unspoken.tasks.base import Example
-from unspoken.tasks.ontology import Distractors, OntologyKind, ProntoQAGenerator
 from unspoken.tasks.prontoqa import ProntoQA, ProofClass, judge, read_examples
-from unspoken.tasks.prontoqa_shortcuts import GUESSERS, prontoqa_shortcuts
-from unspoken.tasks.prontoqa_statistics import prontoqa_statistics
-from unspoken.tasks.prontoqa_words import CONCEPTS, FAMILIES, FURTHER_CONCEPTS, WORLDS
-from unspoken.tasks.prover import (
+from unspoken.tasks.proofs.measures import prontoqa_statistics
+from unspoken.tasks.proofs.ontology import Distractors, OntologyKind, ProntoQAGenerator
+from unspoken.tasks.proofs.prover import (
     Form,
     StepKind,
     check_proof,
@@ -30,6 +29,7 @@ from unspoken.tasks.prover import (
     parse_sentence,
     split_sentences,
 )
+from unspoken.tasks.proofs.words import CONCEPTS, FAMILIES, FURTHER_CONCEPTS, WORLDS
 from unspoken.tasks.rows import data_root
 from unspoken.tasks.statistics import compare, limit
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from prosqa_graphs import RELEASED, all_shortest, symbol
-from unspoken.tasks.debiased import Debiased
+from unspoken.tasks.graphs.debiased import Debiased
+from unspoken.tasks.graphs.varied import SEVEN_HOPS, Varied
 from unspoken.tasks.hops import Hops
 from unspoken.tasks.prosqa import ProsQA, graph_of, make_rows, told_edges, write_rows
 from unspoken.tasks.rows import data_root
 from unspoken.tasks.symbolic import NODE_SYMBOLS, SymbolicProsQA
-from unspoken.tasks.varied import SEVEN_HOPS, Varied
 
 shared = pytest.mark.skipif(not all(path.is_file() for path in RELEASED), reason=f"no ProsQA files in {data_root()}")
 

@@ -41,7 +41,7 @@ class _Validate:
 
 def validate(args: Sequence[str]) -> None:
     """Check a file: the first findings as file, row, field; lengths in tokens; what would be cut off."""
-    from unspoken.tasks.validate import validate as check
+    from unspoken.validation.validate import validate as check
 
     options = parse(_Validate, args, name="data validate")
     try:
@@ -117,8 +117,8 @@ class _Audit:
 
 def audit(args: Sequence[str]) -> None:
     """Run every known and learned shortcut on a data set: how much of a score needs no reasoning; --out DIR."""
-    from unspoken.data_audit import audit as run
-    from unspoken.data_audit import render_audit
+    from unspoken.shortcuts.audit import audit as run
+    from unspoken.shortcuts.audit import render_audit
 
     options = parse(_Audit, args, name="data audit")
     if options.num is not None and options.num < 1:
@@ -132,7 +132,7 @@ def audit(args: Sequence[str]) -> None:
     found = run(examples, title=label, task=type(task).__name__ if named else "", most=options.num)
     print(render_audit(found, options.format), end="")
     if options.out is not None:
-        from unspoken.data_figures import audit_figure
+        from unspoken.shortcuts.figure import audit_figure
 
         options.out.mkdir(parents=True)
         (options.out / "audit.md").write_text(render_audit(found))

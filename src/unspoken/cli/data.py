@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import PROGRAM, leading, parse
+from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse
 from unspoken.cli.checking import audit, validate
 from unspoken.cli.reading import Read
 from unspoken.config import nearest
-from unspoken.tasks.base import Generator, Split
+from unspoken.tasks.base import FileTask, Generator, Split
 
 if TYPE_CHECKING:
     from unspoken.methods import Method
@@ -61,19 +61,20 @@ class _Make:
 
 def make(args: Sequence[str]) -> None:
     """Make problems in the published JSON format: make KIND --num N --seed S --out FILE."""
-    from unspoken.tasks.known import GENERATORS
+    from unspoken.tasks.known import KINDS
 
     kind, rest = leading(args)
     if kind is None and ("-h" in rest or "--help" in rest):
         print(f"usage: {PROGRAM} data make KIND --num N --seed S --out FILE [settings]\n\nkinds:")
-        for name, generator in GENERATORS.items():
-            print(f"  {name:<20} {(type(generator).__doc__ or '').splitlines()[0]}")
+        for name, found in KINDS.items():
+            print(f"  {name:<16} {found.about}")
         print(f"\n{PROGRAM} data make KIND --help tells the settings of one.")
         return
-    if kind not in GENERATORS:
-        kinds = ", ".join(GENERATORS)
-        raise ValueError(f"no data named {kind!r} can be made{nearest(kind or '', GENERATORS)}; expected {kinds}")
-    generator = GENERATORS[kind]
+    if kind not in KINDS:
+        raise ValueError(
+            f"no data named {kind!r} can be made{nearest(kind or '', KINDS)}; expected one of {', '.join(KINDS)}"
+        )
+    generator = KINDS[kind].generator
     options = parse(_Make, rest, name=f"data make {kind}", default=_Make(generator=generator, out=tyro.MISSING))
     from rich.console import Console
     from rich.progress import Progress
@@ -236,7 +237,27 @@ def convert(args: Sequence[str]) -> None:
     print(f"{len(examples)} rows of {label}: {options.out}")
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def list_(args: Sequence[str]) -> None:
+    """List the tasks that can be named, with the splits whose files are here or that are generated."""
+    from unspoken.tasks.known import GRAPHS, TASKS
+    from unspoken.tasks.multiplication import Multiplication
+    from unspoken.tasks.rows import data_root
+
+    parse(Nothing, args, name="data list")
+    for name, task in TASKS.items():
+        about = GRAPHS[name][1] if name in GRAPHS else (type(task).__doc__ or "").splitlines()[0]
+        published = task.published if isinstance(task, FileTask) else {}
+        here = [split for split, file in published.items() if (data_root() / file).is_file()]
+        generated = name in GRAPHS or isinstance(task, Multiplication)
+        where = "generated" if generated else ", ".join(here) or "name a file"
+        print(f"{name:<16} [{where}] {about}")
+
+
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {
+    "list": list_,
     "make": make,
     "show": show,
     "stats": stats,

@@ -2,16 +2,16 @@
 
 from unspoken.tasks import known  # noqa: F401 (for what it imports)
 from unspoken.tasks.base import Example, FileTask, Generator, Task, Written
-from unspoken.tasks.debiased import Debiased
 from unspoken.tasks.fork import Fork
+from unspoken.tasks.graphs.debiased import Debiased
+from unspoken.tasks.graphs.released import Released
+from unspoken.tasks.graphs.varied import Varied
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.hops import Hops
 from unspoken.tasks.own import HubData, OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
-from unspoken.tasks.released import Released
 from unspoken.tasks.symbolic import SymbolicProsQA
-from unspoken.tasks.varied import Varied
 
 __all__ = [
     "GSM8K",

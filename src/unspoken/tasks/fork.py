@@ -5,9 +5,10 @@ edges from one arm to the next layer of another. The options are the ends of a r
 names one of the two roots. Whoever writes a chain must choose an arm at the first step, and all arms look alike until
 their ends: a model that cannot look ahead commits to a wrong one and is lost. The two families, their names, and the
 order of edges and options are exchangeable, so whatever does not look at who is asked about is right in half of the
-problems: `tests/tasks/test_fork.py` holds the blind heuristics of `shortcuts.py` to that. Of those that do look, some
-are no shortcuts here but the task itself: the families touch nowhere, so edges may be followed in either direction, and
-where every path has three hops, a parent of the right option lies within two. `debiased.py` hides that too.
+problems: `tests/tasks/test_fork.py` holds the blind heuristics of `shortcuts/graphs.py` to that. Of those that do look,
+some are no shortcuts here but the task itself: the families touch nowhere, so edges may be followed in either
+direction, and where every path has three hops, a parent of the right option lies within two. `graphs/debiased.py` hides
+that too.
 """
 
 from __future__ import annotations

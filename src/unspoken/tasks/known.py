@@ -7,40 +7,44 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
 from unspoken.tasks.base import FileTask, Generator, Task
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
-from unspoken.tasks.debiased import Debiased
 from unspoken.tasks.graphs import GraphSource
+from unspoken.tasks.graphs.debiased import Debiased
+from unspoken.tasks.graphs.varied import DAG, DENSE, EIGHT_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
 from unspoken.tasks.multiplication import Multiplication, MultiplicationGenerator
-from unspoken.tasks.ontology import ProntoQAGenerator
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
+from unspoken.tasks.proofs.ontology import ProntoQAGenerator
 from unspoken.tasks.prosqa import ProsQA, ProsQAProblems
 from unspoken.tasks.rows import read_bytes
-from unspoken.tasks.varied import DAG, DENSE, EIGHT_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
 
-GRAPHS: dict[str, GraphSource] = {
-    "prosqa-debiased": Debiased(),
-    "prosqa-7-hops": SEVEN_HOPS,
-    "prosqa-8-hops": EIGHT_HOPS,
-    "prosqa-10-hops": TEN_HOPS,
-    "prosqa-dense": DENSE,
-    "prosqa-dag": DAG,
-    "prosqa-families": MORE_FAMILIES,
+GRAPHS: dict[str, tuple[GraphSource, str]] = {
+    "prosqa-debiased": (
+        Debiased(),
+        "ProsQA without shortcuts: ignoring who is asked, or directions, is a coin.",
+    ),
+    "prosqa-7-hops": (SEVEN_HOPS, "ProsQA with chains of exactly 7 hops."),
+    "prosqa-8-hops": (EIGHT_HOPS, "ProsQA with chains of exactly 8 hops."),
+    "prosqa-10-hops": (TEN_HOPS, "ProsQA with chains of exactly 10 hops."),
+    "prosqa-dense": (DENSE, "ProsQA with 58 edges a problem instead of 36."),
+    "prosqa-dag": (DAG, "ProsQA with at least three shortest paths to the right option."),
+    "prosqa-families": (MORE_FAMILIES, "ProsQA with four families of concepts instead of two."),
 }
 """Harder and fairer ProsQA: each is a task with generated splits, and can be made as a file."""
 
 TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
-    **{name: ProsQA(graphs=graphs) for name, graphs in GRAPHS.items()},
+    **{name: ProsQA(graphs=graphs) for name, (graphs, _) in GRAPHS.items()},
     "prontoqa": ProntoQA(),
     "svamp": SVAMP(),
     "gsm-hard": GSMHard(),
@@ -54,15 +58,32 @@ TASKS: dict[str, Task] = {
 }
 """Tasks under their default settings; those that recognise many files come last."""
 
-GENERATORS: dict[str, Generator] = {
-    "prosqa": ProsQAProblems(),
-    "prosqa-varied": ProsQAProblems(graphs=Varied()),
-    **{name: ProsQAProblems(graphs=graphs) for name, graphs in GRAPHS.items()},
-    "prontoqa": ProntoQAGenerator(),
-    "prontoqa-paired": ProntoQAGenerator(distractors="paired"),
-    "multiplication": MultiplicationGenerator(),
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Something that `unspoken data make` makes."""
+
+    generator: Generator
+    """Under its default settings."""
+    about: str
+    """In a line."""
+
+
+KINDS: dict[str, Kind] = {
+    "prosqa": Kind(generator=ProsQAProblems(), about="ProsQA as released."),
+    "prosqa-varied": Kind(
+        generator=ProsQAProblems(graphs=Varied()), about="ProsQA as released, all constants of the process as settings."
+    ),
+    **{name: Kind(generator=ProsQAProblems(graphs=graphs), about=about) for name, (graphs, about) in GRAPHS.items()},
+    "prontoqa": Kind(generator=ProntoQAGenerator(), about="ProntoQA as published."),
+    "prontoqa-paired": Kind(
+        generator=ProntoQAGenerator(distractors="paired"),
+        about="ProntoQA without shortcuts: a second chain, alike in form, ends in the other sign.",
+    ),
+    "multiplication": Kind(generator=MultiplicationGenerator(), about="Products of two numbers, as in iCoT's data."),
 }
-"""What `unspoken data make` makes, under default settings."""
+"""What `unspoken data make` makes."""
 
 
 def find_task(name: str) -> Task:

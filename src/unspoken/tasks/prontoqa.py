@@ -1,10 +1,10 @@
 """ProntoQA: is a sentence about an entity true or false, given facts and rules? (Saparov and He 2023; Hao et al. 2024)
 
-The published set is 10,000 problems of 5 hops; `ontology.ProntoQAGenerator` makes more of them, and others. A step is
+The published set is 10,000 problems of 5 hops; `proofs/ontology.py` makes more of them, and others. A step is
 two sentences, what is known and the rule that is applied next; the last step is the conclusion alone. Rows are checked
-when they are read, and chains judged, by the prover in `prover.py`, from the question's text alone.
+when they are read, and chains judged, by the prover in `proofs/prover.py`, from the question's text alone.
 
-A right label shows little: `prontoqa_shortcuts` answers all published problems without following a chain.
+A right label shows little: `shortcuts/prontoqa.py` answers all published problems without following a chain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from unspoken.tasks.base import Example, FileTask, Measure, Split
-from unspoken.tasks.prover import (
+from unspoken.tasks.proofs.prover import (
     ASKED,
     Sentence,
     StepKind,
@@ -88,7 +88,7 @@ class ProntoQA(FileTask):
 
     def measures(self, example: Example) -> Mapping[str, Measure]:
         """What the published files are compared by."""
-        from unspoken.tasks.prontoqa_statistics import measure
+        from unspoken.tasks.proofs.measures import measure
 
         return measure(example)
 

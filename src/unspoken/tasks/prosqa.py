@@ -23,7 +23,7 @@ import msgspec
 
 from unspoken.tasks.base import Example, FileTask, Generated, Generator, Measure, Split
 from unspoken.tasks.graphs import Edge, Graph, GraphSource, shuffled
-from unspoken.tasks.released import Released
+from unspoken.tasks.graphs.released import Released
 from unspoken.tasks.rows import read_rows
 
 _NAMES = "Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren"

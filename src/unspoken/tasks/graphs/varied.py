@@ -21,7 +21,7 @@ from functools import cache
 from typing import ClassVar, final
 
 from unspoken.tasks.graphs import Graph, GraphSource
-from unspoken.tasks.released import MAX_ATTEMPTS, OWN_FAMILY, PARENT_WEIGHTS, grow, none_found, question
+from unspoken.tasks.graphs.released import MAX_ATTEMPTS, OWN_FAMILY, PARENT_WEIGHTS, grow, none_found, question
 
 
 @final

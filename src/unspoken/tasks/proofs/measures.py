@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from unspoken.tasks.base import Example, Measure
-from unspoken.tasks.prontoqa_words import CONCEPTS, FAMILIES
-from unspoken.tasks.prover import (
+from unspoken.tasks.proofs.prover import (
     ASKED,
     Literal,
     Sentence,
@@ -16,6 +15,7 @@ from unspoken.tasks.prover import (
     parse_sentence,
     split_sentences,
 )
+from unspoken.tasks.proofs.words import CONCEPTS, FAMILIES
 from unspoken.tasks.statistics import Figure, figures
 
 _FAMILY = {adjective: family[0] for family in FAMILIES for adjective in family}

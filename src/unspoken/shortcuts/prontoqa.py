@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import final
 
 from unspoken.tasks.base import Example
-from unspoken.tasks.prover import Sentence, Theory, closure, parse_question
+from unspoken.tasks.proofs.prover import Sentence, Theory, closure, parse_question
 
 Guess = Callable[[Theory], float]
 """The answer to a question: 1 True, 0 False, .5 undecided."""

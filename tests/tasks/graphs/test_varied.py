@@ -18,19 +18,8 @@ from hypothesis import strategies as st
 from prosqa_graphs import all_shortest, check_problem, digraph
 from unspoken.tasks.base import Example
 from unspoken.tasks.graphs import Graph, GraphSource
-from unspoken.tasks.prosqa import (
-    CONCEPTS,
-    NAMES,
-    ProsQA,
-    ProsQAProblems,
-    graph_of,
-    make_rows,
-    read_examples,
-    write_rows,
-)
-from unspoken.tasks.released import PARENT_WEIGHTS, Released, throwing_back
-from unspoken.tasks.symbolic import SymbolicProsQA
-from unspoken.tasks.varied import (
+from unspoken.tasks.graphs.released import PARENT_WEIGHTS, Released, throwing_back
+from unspoken.tasks.graphs.varied import (
     DAG,
     DENSE,
     EIGHT_HOPS,
@@ -43,6 +32,17 @@ from unspoken.tasks.varied import (
     poisson,
     stepping_over,
 )
+from unspoken.tasks.prosqa import (
+    CONCEPTS,
+    NAMES,
+    ProsQA,
+    ProsQAProblems,
+    graph_of,
+    make_rows,
+    read_examples,
+    write_rows,
+)
+from unspoken.tasks.symbolic import SymbolicProsQA
 
 SETS: dict[str, Varied] = {
     "seven hops": SEVEN_HOPS,

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspoken.data_audit import Audit, audit, render_audit, verdict
-from unspoken.data_figures import audit_figure
 from unspoken.paper import table1
 from unspoken.records import wilson
+from unspoken.shortcuts.audit import Audit, audit, render_audit, verdict
+from unspoken.shortcuts.figure import audit_figure
+from unspoken.shortcuts.findings import Finding, Group
 from unspoken.tasks.base import Example
-from unspoken.tasks.findings import Finding, Group
 from unspoken.tasks.fork import Fork
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from unspoken.tasks.base import Example
 from unspoken.tasks.prontoqa import ProntoQA, ProofClass, judge
-from unspoken.tasks.prontoqa_words import CONCEPTS, FAMILIES, FURTHER_CONCEPTS, WORLDS
-from unspoken.tasks.prover import (
+from unspoken.tasks.proofs.prover import (
     Form,
     Sentence,
     StepKind,
@@ -25,6 +24,7 @@ from unspoken.tasks.prover import (
     to_plural,
     to_singular,
 )
+from unspoken.tasks.proofs.words import CONCEPTS, FAMILIES, FURTHER_CONCEPTS, WORLDS
 
 NOUNS = sorted(
     {*CONCEPTS, *FURTHER_CONCEPTS, *(noun for world in WORLDS for noun in world.nouns), "bus", "sheep", "box"}

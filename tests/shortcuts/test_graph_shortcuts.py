@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from unspoken.shortcuts.clues import clues_of
+from unspoken.shortcuts.findings import Group
+from unspoken.shortcuts.graphs import ASKED, BLIND, SEARCH, SHORTCUTS, graph_guesses, shortcut_accuracies
 from unspoken.tasks.base import Example
-from unspoken.tasks.clues import clues_of
-from unspoken.tasks.findings import Group
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
-from unspoken.tasks.shortcuts import ASKED, BLIND, SEARCH, SHORTCUTS, graph_guesses, shortcut_accuracies
 from unspoken.tasks.symbolic import SymbolicProsQA
 
 shared = pytest.mark.skipif(

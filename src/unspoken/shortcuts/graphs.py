@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import final
 
+from unspoken.shortcuts.clues import Clues, clues_of
+from unspoken.shortcuts.findings import Finding, Group
 from unspoken.tasks.base import Example
-from unspoken.tasks.clues import Clues, clues_of
-from unspoken.tasks.findings import Finding, Group
 
 Score = Callable[[Clues, int], float]
 """Score of an option; the higher one is chosen."""

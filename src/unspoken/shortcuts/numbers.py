@@ -15,10 +15,10 @@ from itertools import permutations
 from statistics import fmean
 from typing import Any
 
+from unspoken.shortcuts.findings import Finding, Group
+from unspoken.shortcuts.folds import FOLDS, MIN_PROBLEMS, deal
+from unspoken.shortcuts.guesses import most_frequent
 from unspoken.tasks.base import Example
-from unspoken.tasks.findings import Finding, Group
-from unspoken.tasks.folds import FOLDS, MIN_PROBLEMS, deal
-from unspoken.tasks.guesses import most_frequent
 from unspoken.tasks.numbers import find_numbers, read_number
 
 _MOST_NUMBERS = 40

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unspoken.shortcuts.clues import Clues, clues_of
+from unspoken.shortcuts.findings import Finding, Group
+from unspoken.shortcuts.folds import MIN_PROBLEMS
+from unspoken.shortcuts.graphs import BLIND, UNDIRECTED
+from unspoken.shortcuts.options import Options, fit_linear, fit_trees
 from unspoken.tasks.base import Example
-from unspoken.tasks.clues import Clues, clues_of
-from unspoken.tasks.findings import Finding, Group
-from unspoken.tasks.folds import MIN_PROBLEMS
-from unspoken.tasks.options import Options, fit_linear, fit_trees
-from unspoken.tasks.shortcuts import BLIND, UNDIRECTED
 
 _HOPS = range(1, 7)
 _LINKS = range(1, 5)

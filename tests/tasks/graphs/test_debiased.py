@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosqa_graphs import check_problem, digraph
+from unspoken.shortcuts.graphs import SHORTCUTS, shortcut_accuracies
 from unspoken.tasks.base import Example
-from unspoken.tasks.debiased import Debiased
 from unspoken.tasks.graphs import Graph
+from unspoken.tasks.graphs.debiased import Debiased
+from unspoken.tasks.graphs.varied import num_paths
 from unspoken.tasks.prosqa import ProsQA, ProsQAProblems, graph_of, make_rows, read_examples, write_rows
-from unspoken.tasks.shortcuts import SHORTCUTS, shortcut_accuracies
 from unspoken.tasks.symbolic import SymbolicProsQA
-from unspoken.tasks.varied import num_paths
 
 SHA256_OF_50_ROWS = "36980326d0f3a9573c080e150a81ed4c10afcef24d8c52f99bffee2b79fbbbee"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unspoken.data_audit import Audit, render_audit
 from unspoken.figures import MARKERS, PALETTE
-from unspoken.tasks.findings import Group
+from unspoken.shortcuts.audit import Audit, render_audit
+from unspoken.shortcuts.findings import Group
 
 _GAP = 1.4
 """From a group's last row to the next heading, in rows."""

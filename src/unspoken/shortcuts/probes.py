@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unspoken.shortcuts.findings import Finding, Group, Probe
+from unspoken.shortcuts.graphs import graph_guesses
+from unspoken.shortcuts.guesses import answer_guesses, choice_guesses, is_closed, most_frequent
+from unspoken.shortcuts.learned import learned_guesses
+from unspoken.shortcuts.numbers import are_numbers, number_guesses
+from unspoken.shortcuts.prontoqa import GUESSERS, prontoqa_points
 from unspoken.tasks.base import Example
-from unspoken.tasks.findings import Finding, Group, Probe
-from unspoken.tasks.guesses import answer_guesses, choice_guesses, is_closed, most_frequent
-from unspoken.tasks.learned import learned_guesses
-from unspoken.tasks.number_guesses import are_numbers, number_guesses
-from unspoken.tasks.prontoqa_shortcuts import GUESSERS, prontoqa_points
-from unspoken.tasks.shortcuts import graph_guesses
 
 _TRUE_OR_FALSE = " True or false: "
 

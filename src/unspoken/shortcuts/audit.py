@@ -16,9 +16,9 @@ from typing import Literal, final
 
 from unspoken.paper import METHOD_NAMES, method_name, table1
 from unspoken.records import wilson
+from unspoken.shortcuts.findings import Finding, Group, Probe
+from unspoken.shortcuts.probes import probes_for
 from unspoken.tasks.base import Example
-from unspoken.tasks.findings import Finding, Group, Probe
-from unspoken.tasks.probes import probes_for
 
 ALPHA = 0.05
 """How often a fair set may be called biased."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from unspoken.tasks.folds import FOLDS, deal
+from unspoken.shortcuts.folds import FOLDS, deal
 
 
 @final

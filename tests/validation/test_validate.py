@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from unspoken.markers import MARKERS
 from unspoken.tasks.base import Example, FileTask, Split
-from unspoken.tasks.lengths import Spread
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import Columns, OwnFile
-from unspoken.tasks.textcheck import MARKER_NAMES
-from unspoken.tasks.validate import Finding, Report, validate
+from unspoken.validation.lengths import Spread
+from unspoken.validation.textcheck import MARKER_NAMES
+from unspoken.validation.validate import Finding, Report, validate
 
 ROWS = [{"question": f"{i} + {i}?", "steps": [f"<<{i}+{i}={2 * i}>>", "so"], "answer": str(2 * i)} for i in range(5)]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspoken.tasks import rowwise
 from unspoken.tasks.base import Example, FileTask, Split
 from unspoken.tasks.rows import QuestionRow, read_rows
-from unspoken.tasks.validate import validate
+from unspoken.validation import rowwise
+from unspoken.validation.validate import validate
 
 NO_STEPS: list[str] = []
 

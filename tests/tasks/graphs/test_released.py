@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosqa_graphs import RELEASED, check_problem, symbol
-from unspoken.tasks import released
 from unspoken.tasks.base import Example
-from unspoken.tasks.graphs import distances
+from unspoken.tasks.graphs import distances, released
+from unspoken.tasks.graphs.released import Released
 from unspoken.tasks.prosqa import ProsQA, graph_of, read_examples
-from unspoken.tasks.released import Released
 from unspoken.tasks.rows import data_root
 
 shared = pytest.mark.skipif(not all(path.is_file() for path in RELEASED), reason=f"no ProsQA files in {data_root()}")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal, final
 
 from unspoken.tasks.base import Example, FileTask
-from unspoken.tasks.lengths import CountTokens, Lengths, Limits, Size, length_lines, measure
 from unspoken.tasks.own import OwnFile
-from unspoken.tasks.rowwise import Row, read_rowwise
-from unspoken.tasks.textcheck import check_text, special_names
 from unspoken.tasks.texts import collapsed
+from unspoken.validation.lengths import CountTokens, Lengths, Limits, Size, length_lines, measure
+from unspoken.validation.rowwise import Row, read_rowwise
+from unspoken.validation.textcheck import check_text, special_names
 
 Severity = Literal["error", "warning"]
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from unspoken.shortcuts.findings import Finding, Group
+from unspoken.shortcuts.folds import FOLDS, MIN_PROBLEMS, deal
+from unspoken.shortcuts.options import Options, fit_linear, share
 from unspoken.tasks.base import Example
-from unspoken.tasks.findings import Finding, Group
-from unspoken.tasks.folds import FOLDS, MIN_PROBLEMS, deal
-from unspoken.tasks.options import Options, fit_linear, share
 
 MOST_ANSWERS = 10
 """A set of more different answers than this is not taken to be closed."""

@@ -1,4 +1,4 @@
-"""What a way of answering without solving gets right, problem by problem; `unspoken.data_audit` judges it."""
+"""What a way of answering without solving gets right, problem by problem; `unspoken.shortcuts.audit` judges it."""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unspoken.shortcuts.findings import Finding, Group
+from unspoken.shortcuts.folds import FOLDS, deal
+from unspoken.shortcuts.guesses import answer_guesses, choice_guesses, is_closed, left_over
+from unspoken.shortcuts.learned import around_features, described, learned_guesses
+from unspoken.shortcuts.numbers import are_numbers, number_guesses
+from unspoken.shortcuts.options import Fitted, Options, fit_linear, fit_trees, share
+from unspoken.shortcuts.probes import probes_for
 from unspoken.tasks.base import Example
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
-from unspoken.tasks.findings import Finding, Group
-from unspoken.tasks.folds import FOLDS, deal
 from unspoken.tasks.fork import Fork
-from unspoken.tasks.guesses import answer_guesses, choice_guesses, is_closed, left_over
-from unspoken.tasks.learned import around_features, described, learned_guesses
-from unspoken.tasks.number_guesses import are_numbers, number_guesses
-from unspoken.tasks.options import Fitted, Options, fit_linear, fit_trees, share
-from unspoken.tasks.probes import probes_for
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
 

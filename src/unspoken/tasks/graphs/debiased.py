@@ -16,7 +16,7 @@ A problem is drawn in three steps.
 A drawing of the parts is taken or left before either coin is tossed. Hence, whatever a heuristic is, learned or not:
 
 - **If it ignores who is asked about, it is right in half of the problems**: with everything else fixed, the second coin
-  turns the answer round. That covers all of `shortcuts.py` but one: depth, ancestors, in-degree, position, attachment.
+  turns the answer round. That covers depth, ancestors, in-degree, position, attachment, and what is learned of them.
 - **If it ignores the direction of facts, it is right in half of the problems**, even where it looks at who is asked
   about: with everything else fixed, the first coin turns the answer round and leaves all undirected edges, and which
   nodes are entities, as they are. That covers the undirected distance from the entity to the options (right in 87.1 %
@@ -42,7 +42,7 @@ from heapq import heapify, heappop, heappush
 from typing import ClassVar, final
 
 from unspoken.tasks.graphs import Graph, GraphSource, choose, distances, random_shortest_path, shuffled
-from unspoken.tasks.released import (
+from unspoken.tasks.graphs.released import (
     MAX_ATTEMPTS,
     OWN_FAMILY,
     PARENT_WEIGHTS,
@@ -51,7 +51,7 @@ from unspoken.tasks.released import (
     nameable,
     none_found,
 )
-from unspoken.tasks.varied import check_mean_parents, poisson, stepping_over
+from unspoken.tasks.graphs.varied import check_mean_parents, poisson, stepping_over
 
 _UPPER, _LOWER = (0, 1), (2, 3)
 """The seeds of the four families: entities A and B, concepts m and n."""

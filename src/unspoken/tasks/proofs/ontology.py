@@ -25,8 +25,8 @@ from typing import ClassVar, Literal, final, get_args
 
 from unspoken.tasks.base import Example, Generator
 from unspoken.tasks.graphs import shuffled
-from unspoken.tasks.prontoqa_words import CONCEPTS, ENTITIES, FAMILIES, FURTHER_CONCEPTS, WORLDS, World
-from unspoken.tasks.prover import ASKED, Form, Sentence, in_words
+from unspoken.tasks.proofs.prover import ASKED, Form, Sentence, in_words
+from unspoken.tasks.proofs.words import CONCEPTS, ENTITIES, FAMILIES, FURTHER_CONCEPTS, WORLDS, World
 
 Ordering = Literal["random", "preorder", "postorder"]
 Distractors = Literal["none", "irrelevant", "relevant", "paired"]
@@ -58,7 +58,7 @@ class ProntoQAGenerator(Generator):
     not use speaks of its concepts, and the second fact is about another entity. `paired` (ours): a second chain of the
     same shape for a second entity, which ends in the asked property with the other sign; either entity is asked about,
     so that nothing but the chain tells the answer. In the published form the concept with the right sign is the only
-    one of the two that any other sentence mentions (`prontoqa_shortcuts`)."""
+    one of the two that any other sentence mentions (`shortcuts/prontoqa.py`)."""
     ontology: OntologyKind = "fictional"
     """`fictional`: invented concepts, as published. `false`: real concepts and adjectives put together at random.
     `true`: a real taxonomy, true as far as common knowledge goes. The taxonomies are ours (the original's have no

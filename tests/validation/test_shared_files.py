@@ -11,7 +11,7 @@ from unspoken.tasks.own import Columns, OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_file, data_root
-from unspoken.tasks.validate import validate
+from unspoken.validation.validate import validate
 
 
 def _words(texts: list[str]) -> list[int]:
