@@ -14,7 +14,7 @@ from tiny_runs import tiny
 from unspoken.cli.data import ACTIONS, picture
 from unspoken.methods import Coconut, CoT, ICoT, NoCoT, PauseAsThought, WithoutThought
 from unspoken.records import read_summary
-from unspoken.tasks.base import FileTask, Written
+from unspoken.tasks.base import FileTask, Split, Written
 from unspoken.tasks.hops import Hops
 from unspoken.tasks.known import KINDS, TASKS, find_task, recognise
 from unspoken.tasks.prosqa import ProsQA
@@ -220,6 +220,15 @@ def test_validate_counts_tokens(here: Path, capsys: Capture) -> None:
     assert stop.value.code == 2
 
 
+def test_validate_without_the_default_tokenizer(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards a first try without the shared data: everything but the lengths, and a note that says so."""
+    monkeypatch.setenv("UNSPOKEN_DATA", str(here))
+    call("data validate gsm.json")
+    out, err = capsys.readouterr()
+    assert "0 errors, 0 warnings" in out and "in tokens" not in out
+    assert err.startswith("unspoken: note: lengths left out") and err.count("\n") == 1
+
+
 def test_audit_prints_and_writes(here: Path, capsys: Capture) -> None:
     """Guards the audit's three outputs: a table with a verdict, CSV, and a folder with the figure and its data."""
     call("data make prosqa --num 120 --out p.json")
@@ -238,8 +247,7 @@ def test_audit_prints_and_writes(here: Path, capsys: Capture) -> None:
 def test_published_files_are_recognised(name: str) -> None:
     """Guards files taken for another task's, which would be judged by the wrong rules."""
     task = find_task(name)
-    assert isinstance(task, FileTask)
-    files = [data_root() / file for file in set(task.published.values())]
+    files = [data_root() / file for file in set(task.published.values())] if isinstance(task, FileTask) else []
     if not files or not all(file.is_file() for file in files):
         pytest.skip(f"{name} has no files in {data_root()}")
     for file in files:
@@ -275,3 +283,20 @@ def test_eval_on_other_problems(here: Path, capsys: Capture, monkeypatch: pytest
     call("data make prosqa --num 2 --out p.json")
     assert "makes its problems and reads no files" in refused("eval run --on p.json", capsys)
     assert ProsQA().asking(other) is other
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name in KINDS and name not in ("prosqa", "prontoqa")])
+def test_generated_tasks_have_three_splits(name: str) -> None:
+    """Guards `eval --on` where no file is: every split is there, and no problem of one is in another."""
+    splits: list[Split] = ["train", "valid", "test"]
+    questions = [{example.question for example in find_task(name).examples(split)[:20]} for split in splits]
+    assert [len(found) for found in questions] == [20] * 3
+    assert len(set.union(*questions)) == 60
+
+
+def test_list_says_what_is_here(capsys: Capture) -> None:
+    """Guards the names one has to know: every task in a line, with where its problems are."""
+    lines = printed("data list", capsys).splitlines()
+    assert [line.split()[0] for line in lines] == list(TASKS)
+    assert all("[generated]" in line for line in lines if line.startswith("prosqa-"))
+    assert "[name a file]" in next(line for line in lines if line.startswith("own "))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import parse
+from unspoken.cli.arguments import PROGRAM, parse
 from unspoken.cli.reading import Read, file_task
 from unspoken.tasks.base import FileTask
 from unspoken.tasks.own import Columns, OwnFile
@@ -30,7 +30,8 @@ class _Validate:
     against: Path | None = None
     """Another file of the same format, whose questions must not be in this one: train against test."""
     tokenizer: str | None = "gpt2"
-    """gpt2 among the shared data, a folder with vocab.json and merges.txt, or a saved model; None: no lengths."""
+    """gpt2 among the shared data (left out, with a note, where that is not there), a folder with vocab.json and
+    merges.txt, or a saved model; None: no lengths."""
     positions: int | None = 1024
     """Positions of the model; None: no limit."""
     inserted: int = 8
@@ -50,7 +51,7 @@ def validate(args: Sequence[str]) -> None:
         if options.task is not None:
             raise
         task = OwnFile(columns=options.columns)  # whose own complaint names row and field
-    tokenizer = None if options.tokenizer is None else _Counter(options.tokenizer)
+    tokenizer = None if options.tokenizer is None else _counter(options.tokenizer)
     report = check(
         options.file,
         task,
@@ -69,6 +70,16 @@ def validate(args: Sequence[str]) -> None:
             print(f"    {name:<9} {tokenizer.cut(text)}")
     if report.errors:
         sys.exit(2)
+
+
+def _counter(name: str) -> _Counter | None:
+    try:
+        return _Counter(name)
+    except ValueError as error:
+        if name != "gpt2":
+            raise
+        print(f"{PROGRAM}: note: lengths left out: {error}", file=sys.stderr)
+        return None
 
 
 class _Counter:

@@ -242,8 +242,7 @@ def convert(args: Sequence[str]) -> None:
 
 def list_(args: Sequence[str]) -> None:
     """List the tasks that can be named, with the splits whose files are here or that are generated."""
-    from unspoken.tasks.known import GRAPHS, TASKS
-    from unspoken.tasks.multiplication import Multiplication
+    from unspoken.tasks.known import GRAPHS, KINDS, TASKS
     from unspoken.tasks.rows import data_root
 
     parse(Nothing, args, name="data list")
@@ -251,8 +250,7 @@ def list_(args: Sequence[str]) -> None:
         about = GRAPHS[name][1] if name in GRAPHS else (type(task).__doc__ or "").splitlines()[0]
         published = task.published if isinstance(task, FileTask) else {}
         here = [split for split, file in published.items() if (data_root() / file).is_file()]
-        generated = name in GRAPHS or isinstance(task, Multiplication)
-        where = "generated" if generated else ", ".join(here) or "name a file"
+        where = "generated" if name in GRAPHS or (not published and name in KINDS) else ", ".join(here) or "name a file"
         print(f"{name:<16} [{where}] {about}")
 
 

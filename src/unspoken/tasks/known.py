@@ -23,7 +23,7 @@ from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
 from unspoken.tasks.multiplication import Multiplication, MultiplicationGenerator
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import OwnFile
-from unspoken.tasks.prontoqa import ProntoQA
+from unspoken.tasks.prontoqa import GeneratedProntoQA, ProntoQA
 from unspoken.tasks.proofs.ontology import ProntoQAGenerator
 from unspoken.tasks.prosqa import ProsQA, ProsQAProblems
 from unspoken.tasks.rows import read_bytes
@@ -42,10 +42,14 @@ GRAPHS: dict[str, tuple[GraphSource, str]] = {
 }
 """Harder and fairer ProsQA: each is a task with generated splits, and can be made as a file."""
 
+PAIRED = ProntoQAGenerator(distractors="paired")
+"""Harder and fairer ProntoQA."""
+
 TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
     **{name: ProsQA(graphs=graphs) for name, (graphs, _) in GRAPHS.items()},
     "prontoqa": ProntoQA(),
+    "prontoqa-paired": GeneratedProntoQA(generator=PAIRED),
     "svamp": SVAMP(),
     "gsm-hard": GSMHard(),
     "multiarith": MultiArith(),
@@ -78,7 +82,7 @@ KINDS: dict[str, Kind] = {
     **{name: Kind(generator=ProsQAProblems(graphs=graphs), about=about) for name, (graphs, about) in GRAPHS.items()},
     "prontoqa": Kind(generator=ProntoQAGenerator(), about="ProntoQA as published."),
     "prontoqa-paired": Kind(
-        generator=ProntoQAGenerator(distractors="paired"),
+        generator=PAIRED,
         about="ProntoQA without shortcuts: a second chain, alike in form, ends in the other sign.",
     ),
     "multiplication": Kind(generator=MultiplicationGenerator(), about="Products of two numbers, as in iCoT's data."),

@@ -10,12 +10,13 @@ A right label shows little: `shortcuts/prontoqa.py` answers all published proble
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from unspoken.tasks.base import Example, FileTask, Measure, Split
+from unspoken.tasks.base import Example, FileTask, Measure, Split, Task
+from unspoken.tasks.proofs.ontology import ProntoQAGenerator
 from unspoken.tasks.proofs.prover import (
     ASKED,
     Sentence,
@@ -61,7 +62,7 @@ class ProofClass(StrEnum):
 @final
 @dataclass(frozen=True, kw_only=True)
 class ProntoQA(FileTask):
-    """The published problems, or files in the same format with any number of hops (`unspoken data make prontoqa`)."""
+    """ProntoQA: the published problems, or files in the same format (`unspoken data make prontoqa`)."""
 
     version: ClassVar[str] = "1"
     published: ClassVar[Mapping[Split, str]] = {
@@ -81,6 +82,49 @@ class ProntoQA(FileTask):
     def recognises(self, row: Mapping[str, Any] | str) -> bool:
         question = row.get("question") if isinstance(row, Mapping) else None
         return isinstance(question, str) and ASKED in question
+
+    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
+        """One of `ProofClass`."""
+        return judge(text, example, hidden=hidden).value
+
+    def measures(self, example: Example) -> Mapping[str, Measure]:
+        """What the published files are compared by."""
+        from unspoken.tasks.proofs.measures import measure
+
+        return measure(example)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GeneratedProntoQA(Task):
+    """ProntoQA problems made on demand, with settings; judged as `ProntoQA`'s are."""
+
+    version: ClassVar[str] = "1"
+
+    generator: ProntoQAGenerator = field(default_factory=ProntoQAGenerator)
+    """What the problems are."""
+    num_train: int = 9_000
+    """Training problems; the default is the published number."""
+    num_valid: int = 200
+    """Validation problems, as many as are published."""
+    num_test: int = 800
+    """Test problems, as many as are published."""
+    data_seed: int = 0
+    """Seed of the problems of all three splits."""
+
+    def __post_init__(self) -> None:
+        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
+            if num < 0:
+                raise ValueError(f"num_{name} must be at least 0, got {num}")
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Chains and answers of 10 hops take up to 200 GPT-2 tokens, of 17 hops up to 339 (measured)."""
+        return max(256, 22 * (self.generator.hops + 1))
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
+        return self.generator.problems(num=num, seed=self.data_seed, split=split)
 
     def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
         """One of `ProofClass`."""
