@@ -4,8 +4,9 @@
 2. Each example may be drawn anew (`Task.redraw`), takes a stage (`Curriculum.draw_stage`) and is laid out
    (`Method.layout`) with a generator seeded by (seed, epoch, index): no state, so resuming means starting at another
    index, and the number of processes or workers changes nothing.
-3. Text is tokenized when it is first needed, in one call a batch, and kept where the task does not redraw: as packed
-   integers, since lists of Python's own take seven times the memory and 385,620 rows are a data set of this field.
+3. Text is tokenized when it is first needed. Where the task redraws, in one call a batch; else some batches at once,
+   which is faster, and it is kept: as packed integers, since lists of Python's own take seven times the memory and
+   385,620 rows are a data set of this field.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +26,9 @@ from unspoken.markers import encode
 from unspoken.tasks.base import Example, Task
 
 T = TypeVar("T")
+
+_ROWS_AHEAD = 2048
+"""Rows tokenized in one call, where they are kept."""
 
 
 def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
@@ -50,10 +54,7 @@ def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedToken
 def pack(tokens: Tokens) -> array[int]:
     """Tokens in one array: the number of parts, the length of each, the ids of each."""
     parts = (tokens.question, *tokens.steps, tokens.answer)
-    packed = array("i", [len(parts), *(len(part) for part in parts)])
-    for part in parts:
-        packed.extend(part)
-    return packed
+    return array("i", [len(parts), *map(len, parts), *chain.from_iterable(parts)])
 
 
 def unpack(packed: array[int]) -> Tokens:
@@ -102,7 +103,10 @@ class TrainingData:
         """The global batches of an epoch, from batch `start` on."""
         rows = self._config.batch.rows
         order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._examples))
+        ahead = max(1, _ROWS_AHEAD // rows)
         for step in range(start, self.steps_per_epoch):
+            if not self._redraws and (step - start) % ahead == 0:
+                self._keep(order[step * rows : min(step + ahead, self.steps_per_epoch) * rows].tolist())
             yield self.layouts(epoch, order[step * rows : (step + 1) * rows].tolist())
 
     def layouts(self, epoch: int, indices: Sequence[int]) -> list[Layout]:
@@ -127,15 +131,19 @@ class TrainingData:
         return rows
 
     def _tokenized(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> list[Tokens]:
-        fresh: dict[int, Example] = {}
-        for position, (index, rng) in enumerate(zip(indices, rngs, strict=True)):
-            if index in self._tokens:
-                continue
-            fresh[position] = self._config.task.redraw(self._examples[index], rng)
-        made = dict(zip(fresh, tokenize(list(fresh.values()), self._config.task, self._tokenizer), strict=True))
-        if not self._redraws:
-            self._tokens.update({indices[position]: pack(tokens) for position, tokens in made.items()})
-        return [made[p] if p in made else unpack(self._tokens[i]) for p, i in enumerate(indices)]
+        if self._redraws:
+            drawn = [
+                self._config.task.redraw(self._examples[index], rng) for index, rng in zip(indices, rngs, strict=True)
+            ]
+            return tokenize(drawn, self._config.task, self._tokenizer)
+        self._keep(indices)
+        return [unpack(self._tokens[index]) for index in indices]
+
+    def _keep(self, indices: Sequence[int]) -> None:
+        """Tokenizes what of these has not been tokenized yet."""
+        new = [index for index in indices if index not in self._tokens]
+        made = tokenize([self._examples[index] for index in new], self._config.task, self._tokenizer)
+        self._tokens.update(zip(new, map(pack, made), strict=True))
 
     @property
     def _redraws(self) -> bool:
