@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, pairwise
 from typing import TypeVar
 
@@ -73,6 +75,18 @@ def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
     num = -(-len(items) // most)
     bounds = [len(items) * k // num for k in range(num + 1)] if num else [0]
     return [list(items[a:b]) for a, b in pairwise(bounds)]
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without garbage collection: the many small lists would set it off, and it would look at every example again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class TrainingData:
@@ -142,8 +156,11 @@ class TrainingData:
     def _keep(self, indices: Sequence[int]) -> None:
         """Tokenizes what of these has not been tokenized yet."""
         new = [index for index in indices if index not in self._tokens]
-        made = tokenize([self._examples[index] for index in new], self._config.task, self._tokenizer)
-        self._tokens.update(zip(new, map(pack, made), strict=True))
+        if not new:
+            return
+        with _collector_paused():
+            made = tokenize([self._examples[index] for index in new], self._config.task, self._tokenizer)
+            self._tokens.update(zip(new, map(pack, made), strict=True))
 
     @property
     def _redraws(self) -> bool:
