@@ -90,7 +90,7 @@ def best(found: Audit) -> dict[str, Any]:
                 "accuracy": top.accuracy,
                 "low": top.low,
                 "high": top.high,
-                "beyond_luck": top.beyond_luck(found.tests),
+                "luck": top.chance is not None and not top.beyond_luck(found.tests),
                 "learned": max((row.accuracy for row in learned), default=None),
             }
     return rows
@@ -139,7 +139,12 @@ def measure() -> None:
     }
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
         "prosqa released": lambda: audited("prosqa released", released, "ProsQA", figure=True),
-        **{kind: lambda kind=kind: audited(kind, sets[kind], figure=kind == "prosqa-debiased") for kind in GRAPHS},
+        "prosqa generated": lambda: audited("prosqa generated", sets["prosqa"]),
+        **{
+            kind: lambda kind=kind: audited(kind, sets[kind], figure=kind == "prosqa-debiased")
+            for kind in GRAPHS
+            if kind != "prosqa"
+        },
         "prontoqa published": lambda: audited("prontoqa published", everything, "ProntoQA", figure=True),
         "prontoqa-paired": lambda: audited("prontoqa-paired", made("prontoqa-paired")),
         "gsm8k test": lambda: audited("gsm8k test", published(TASKS["gsm8k"], "test"), "GSM8K"),
@@ -160,8 +165,9 @@ def measure() -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; all columns but the first are numbers."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    """A Markdown table; columns of numbers are aligned to the right."""
+    numeric = [all(cell[:1] in "-+0123456789" for cell in column) for column in zip(*rows, strict=True)]
+    lines = [header, ["---:" if right else "---" for right in numeric], *rows]
     return [f"| {' | '.join(line)} |" for line in lines] + [""]
 
 
@@ -172,7 +178,7 @@ def pair(value: Sequence[float]) -> str:
 
 def percent(found: dict[str, Any]) -> str:
     """The best of a group with its interval."""
-    star = "" if found["beyond_luck"] else " (luck)"
+    star = " (luck)" if found["luck"] else ""
     return f"{100 * found['accuracy']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}] {found['name']}{star}"
 
 

@@ -189,6 +189,14 @@ def test_convert_there_and_back(here: Path, capsys: Capture) -> None:
     assert Path("q.json").read_bytes() == Path("p.json").read_bytes()
 
 
+def test_convert_without_the_rows_of_another_file(here: Path, capsys: Capture) -> None:
+    """Guards validation problems in a training file: the original GSM8K's holds the 500 of the published split."""
+    Path("valid.json").write_text(json.dumps(GSM[3:8]))
+    out = printed("data convert gsm.json --out train.json --without valid.json", capsys)
+    assert out == "25 rows of gsm.json, 5 left out: train.json\n"
+    assert json.loads(Path("train.json").read_text()) == GSM[:3] + GSM[8:]
+
+
 # ---------------------------------------------------------------------------------------------------- validate, audit
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from dataclasses import replace
 from functools import cache
@@ -23,8 +24,10 @@ from unspoken.paper import METHOD_NAMES
 from unspoken.recipes import RECIPES, find_recipe
 from unspoken.specs import GPT2, GPT2Tokenizer, Llama, TokenizerSpec
 from unspoken.tasks.base import Task
+from unspoken.tasks.commonsense import StrategyQA
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.multiplication import Multiplication
+from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
@@ -47,6 +50,8 @@ TOKENIZER = "tokenizer/gpt2/vocab.json"
 NEEDS = {
     "prosqa/": ("prosqa/prosqa_valid.json", "prosqa/prosqa_test.json", TOKENIZER),
     "prontoqa/": (*ProntoQA.published.values(), TOKENIZER),
+    "own/": (TOKENIZER,),
+    "strategyqa/": (*StrategyQA.published.values(), TOKENIZER),
     "gsm8k/": (*GSM8K.published.values(), TOKENIZER),
 }
 
@@ -91,9 +96,14 @@ def test_a_recipe_trains_and_is_evaluated(name: str, tmp_path: Path, monkeypatch
     needed = [file for start, files in NEEDS.items() if name.startswith(start) for file in files]
     if missing := [file for file in needed if not (data_root() / file).is_file()]:
         pytest.skip(f"needs {missing[0]} in {data_root()}; set UNSPOKEN_DATA")
-    for task in (ProsQA, ProntoQA, GSM8K, Multiplication):
+    for task in (ProsQA, ProntoQA, GSM8K, Multiplication, OwnFile, StrategyQA):
         monkeypatch.setattr(task, "max_new_tokens", 8)
     config = small(find_recipe(name))
+    if isinstance(config.task, OwnFile):
+        rows = [{"question": f"{i} and 1?", "steps": [f"{i}+1"], "answer": i + 1} for i in range(2 * ROWS)]
+        (tmp_path / "own.json").write_text(json.dumps(rows))
+        file = tmp_path / "own.json"
+        config = replace(config, task=OwnFile(train_file=file, valid_file=file, test_file=file))
     model = fit(config, tmp_path / "run")
     assert [line["step"] for line in metrics(tmp_path / "run", "step")] == [1, 2]
     (line,) = metrics(tmp_path / "run", "validation")[-1:]
@@ -148,6 +158,8 @@ def test_every_stage_fits_the_model(name: str) -> None:
     while isinstance(model, After):
         model = model.first.model
     assert isinstance(model, Llama | GPT2)
+    if isinstance(config.task, OwnFile):
+        pytest.skip("its problems are the user's")
     if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / TOKENIZER).is_file():
         pytest.skip(f"needs {TOKENIZER} in {data_root()}; set UNSPOKEN_DATA")
     marks, examples = _tokenized(model.tokenizer, config.task)

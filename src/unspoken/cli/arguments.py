@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -40,6 +40,19 @@ def parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = 
         if stop.code in (0, None):
             raise
         refuse(_one_line(errors.getvalue()))
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Says on a terminal that something is being done, for as long as it is."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def leading(args: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import PROGRAM, parse
+from unspoken.cli.arguments import PROGRAM, parse, working
 from unspoken.cli.reading import Read, file_task
 from unspoken.tasks.base import FileTask
 from unspoken.tasks.own import Columns, OwnFile
@@ -52,15 +52,16 @@ def validate(args: Sequence[str]) -> None:
             raise
         task = OwnFile(columns=options.columns)  # whose own complaint names row and field
     tokenizer = None if options.tokenizer is None else _counter(options.tokenizer)
-    report = check(
-        options.file,
-        task,
-        against=options.against,
-        count_tokens=tokenizer,
-        positions=options.positions,
-        inserted=options.inserted,
-        special_tokens=() if tokenizer is None else tokenizer.special_tokens,
-    )
+    with working(f"checking {options.file}"):
+        report = check(
+            options.file,
+            task,
+            against=options.against,
+            count_tokens=tokenizer,
+            positions=options.positions,
+            inserted=options.inserted,
+            special_tokens=() if tokenizer is None else tokenizer.special_tokens,
+        )
     print("\n".join(report.render(first=NUM_FINDINGS)))
     if tokenizer is not None and report.first is not None:
         written = task.write(report.first)
@@ -140,7 +141,8 @@ def audit(args: Sequence[str]) -> None:
     # The paper's figures stand beside the published problems only.
     published = {Path(file).name for file in task.published.values()} if isinstance(task, FileTask) else set()
     named = all(Path(item).name in published or not Path(item).suffix for item in options.read.what)
-    found = run(examples, title=label, task=type(task).__name__ if named else "", most=options.num)
+    with working(f"auditing {label}"):
+        found = run(examples, title=label, task=type(task).__name__ if named else "", most=options.num)
     print(render_audit(found, options.format), end="")
     if options.out is not None:
         from unspoken.shortcuts.figure import audit_figure

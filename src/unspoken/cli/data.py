@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse
+from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse, working
 from unspoken.cli.checking import audit, validate
 from unspoken.cli.reading import Read
 from unspoken.config import nearest
@@ -183,14 +183,16 @@ def stats(args: Sequence[str]) -> None:
 
     options = parse(_Stats, args, name="data stats")
     task, examples, label = options.read.load()
-    ours = statistics(examples, task)
+    with working(f"measuring {label}"):
+        ours = statistics(examples, task)
     if not options.against:
         _table(["figure", label, "± standard error"], [[n, *_shown(f)] for n, f in ours.items()], options.format)
         return
     other, examples, their_label = Read(what=options.against, task=options.read.task).load()
     if type(other) is not type(task):
         raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
-    rows = compare(ours, statistics(examples, other))
+    with working(f"measuring {their_label}"):
+        rows = compare(ours, statistics(examples, other))
     cells = [[r.name, *_shown(r.ours), *_shown(r.theirs), f"{r.apart:+.1f}"] for r in rows]
     _table(["figure", label, "±", their_label, "±", "apart, standard errors"], cells, options.format)
     far, bound = max((abs(r.apart), r.name) for r in rows), limit(len(rows))
@@ -225,16 +227,26 @@ class _Convert:
     """What to convert."""
     out: Path
     """File to write, which must not exist: .json or .jsonl (the published fields), or .txt (iCoT's lines)."""
+    without: Path | None = None
+    """A file of the same task whose questions are left out: validation rows of a training file, say."""
 
 
 def convert(args: Sequence[str]) -> None:
     """Write a data set as published JSON, JSON lines or iCoT text: convert FILE --out FILE."""
+    from unspoken.tasks.gsm8k import without
     from unspoken.tasks.make import write_examples
 
     options = parse(_Convert, args, name="data convert")
     task, examples, label = options.read.load()
+    told = ""
+    if options.without is not None:
+        if not isinstance(task, FileTask):
+            raise ValueError(f"--without {options.without}: {type(task).__name__} reads no files")
+        kept = without(examples, task.read(options.without))
+        told = f", {len(examples) - len(kept)} left out"
+        examples = kept
     write_examples(task, options.out, examples)
-    print(f"{len(examples)} rows of {label}: {options.out}")
+    print(f"{len(examples)} rows of {label}{told}: {options.out}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 from __future__ import annotations
 
 from unspoken.config import RunConfig, nearest
-from unspoken.recipes import demo, gsm8k, multiplication, planning, prontoqa, prosqa
+from unspoken.recipes import demo, gsm8k, multiplication, own, planning, prontoqa, prosqa
 from unspoken.recipes.rows import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -17,6 +17,7 @@ RECIPES: dict[str, Recipe] = {
     **prontoqa.RECIPES,
     **gsm8k.RECIPES,
     **multiplication.RECIPES,
+    **own.RECIPES,
 }
 """All recipes by name."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from unspoken.config import AdamW, BatchSize, RunConfig
+from unspoken.config import AdamW, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, ICoT
 from unspoken.recipes.prosqa import STAGED
 from unspoken.recipes.rows import Recipe, table1, with_method
-from unspoken.specs import GPT2
+from unspoken.specs import GPT2, Llama
 from unspoken.tasks.prontoqa import ProntoQA
+from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
 
 
 def coconut() -> RunConfig:
@@ -31,4 +32,21 @@ def icot() -> RunConfig:
     return with_method(coconut(), "prontoqa/gpt2/icot", method, (*[3] * removing, sum(STAGED) - 3 * removing))
 
 
-RECIPES: dict[str, Recipe] = table1("prontoqa/gpt2", coconut, icot=icot)
+def small_coconut() -> RunConfig:
+    """Coconut on ProntoQA in symbols with a 0.4M-parameter model, on two CPU cores."""
+    return RunConfig(
+        recipe="prontoqa/small/coconut",
+        task=SymbolicProntoQA(),
+        method=Coconut(),
+        model=Llama(positions=256, embedding_std=0.3, final_gain=0.3),
+        curriculum=Curriculum(stage_epochs=(20, 2, 2, 2, 2, 2, 2, 8), mix=0.2, mix_over="past"),
+        optimizer=AdamW(lr=2e-3, betas=(0.9, 0.95), clip_norm=1.0),
+        schedule=Schedule(decay="cosine", warmup_steps=100),
+        batch=BatchSize(rows=64, evaluation=200),
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    **table1("prontoqa/gpt2", coconut, icot=icot),
+    **table1("prontoqa/small", small_coconut),
+}

@@ -12,6 +12,7 @@ from unspoken.tasks.own import HubData, OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
+from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
 
 __all__ = [
     "GSM8K",
@@ -26,6 +27,7 @@ __all__ = [
     "ProntoQA",
     "ProsQA",
     "Released",
+    "SymbolicProntoQA",
     "SymbolicProsQA",
     "Task",
     "Varied",

@@ -154,16 +154,35 @@ def judge(text: str, example: Example, *, hidden: int = 0) -> ProofClass:
     if hidden < 0:
         raise ValueError(f"hidden: expected the number of steps that thoughts stand for, 0 or more, got {hidden}")
     chain, label = _parts(text)
-    correct = label == example.answer
-    if not chain.strip():
-        return ProofClass.CORRECT_LABEL if correct else ProofClass.INCORRECT_LABEL
-    theory = parse_question(example.question)
+    sentences: list[Sentence] | None
     try:
         sentences = [parse_sentence(sentence) for sentence in split_sentences(chain)]
     except ValueError:
+        sentences = None
+    if chain.strip() and not sentences:
+        sentences = None
+    return judge_proof(parse_question(example.question), sentences, example, label=label, hidden=hidden)
+
+
+def judge_proof(
+    theory: Theory, sentences: Sequence[Sentence] | None, example: Example, *, label: str, hidden: int = 0
+) -> ProofClass:
+    """The class of a proof and a label, in whatever form they were written.
+
+    Args:
+        theory: what the question tells.
+        sentences: the written proof; empty where there is none, None where it cannot be read.
+        example: the problem in words; its own steps are read only for how many rules the hidden ones apply.
+        label: the written answer.
+        hidden: how many steps the thoughts in the prompt stand for.
+    """
+    correct = label == example.answer
+    if sentences is None:
         return ProofClass.WRONG_STEP
+    if not sentences:
+        return ProofClass.CORRECT_LABEL if correct else ProofClass.INCORRECT_LABEL
     proof = check_proof(theory, sentences, granted=_num_rules(example.steps[:hidden], theory))
-    if not sentences or StepKind.WRONG in proof.kinds:
+    if StepKind.WRONG in proof.kinds:
         return ProofClass.WRONG_STEP
     if proof.conclusion is None:
         return ProofClass.INCOMPLETE if proof.can_go_on else ProofClass.MISLEADING

@@ -4,7 +4,8 @@ A problem is drawn in three steps.
 
 1. *Parts.* The released process (see `released.py`) grows four families instead of two: two upper ones, below entities
    A and B, and two lower ones, below concepts m and n. Option a is a leaf of m's family only, option b of n's. Where
-   no other entity stands above them, one more is put there, equally near to both.
+   no other entity stands above them, one more is put there, equally near to both. Four families deep enough for more
+   than 6 hops hardly ever come up, so there a chain of the length that is needed is planted in each of them first.
 2. *Crossing.* Four linking nodes stand between them, one for either upper and either lower part. One between A's part
    and m reads, sentence by sentence, either "s is a x. x is a m." and leads on, or "s is a x. m is a x." and is a dead
    end, with the same nodes and the same pairs of nodes side by side. A fair coin says which links lead on: those of A
@@ -22,8 +23,9 @@ A drawing of the parts is taken or left before either coin is tossed. Hence, wha
   nodes are entities, as they are. That covers the undirected distance from the entity to the options (right in 87.1 %
   of the released rows), neighbours in common, random walks (up to 95.0 %), clusters, and words side by side.
 - **If it takes directions only from facts about what lies within one hop of the entity**, the same holds: the links'
-  far ends are 3 hops away or more. With chains of 4 hops or more, "a parent of the option within 2 hops of the
-  entity" (70.4 % of the released rows) is never so for either option.
+  far ends are 3 hops away or more. The sets of exact lengths put the links farther down, and farther above the options
+  too (`beside_links`). With chains of 4 hops or more, "a parent of the option within 2 hops of the entity" (70.4 % of
+  the released rows) is never so for either option; with chains of 7, none lies within 5 hops.
 
 What is left is to use who is asked about *and* directions down to the links: that is to reason, if only for some hops
 (a search that stops early is right as often as it gets there). Options are also matched one by one, so that no part of
@@ -35,31 +37,36 @@ of mention is random, as everywhere. Not matched, and at one half by the coins a
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import accumulate
 from typing import ClassVar, final
 
-from unspoken.tasks.graphs import Graph, GraphSource, choose, distances, random_shortest_path, shuffled
-from unspoken.tasks.graphs.released import (
-    MAX_ATTEMPTS,
-    OWN_FAMILY,
-    PARENT_WEIGHTS,
-    Growth,
-    grow,
-    nameable,
-    none_found,
+from unspoken.tasks.graphs import (
+    MAX_CONCEPTS,
+    MAX_ENTITIES,
+    Graph,
+    GraphSource,
+    choose,
+    distances,
+    random_shortest_path,
+    shuffled,
 )
+from unspoken.tasks.graphs.released import MAX_ATTEMPTS, OWN_FAMILY, PARENT_WEIGHTS, Growth, grow, none_found
 from unspoken.tasks.graphs.varied import check_mean_parents, poisson, stepping_over
 
 _UPPER, _LOWER = (0, 1), (2, 3)
 """The seeds of the four families: entities A and B, concepts m and n."""
 _QUARTERS = tuple(OWN_FAMILY[-1] * (k + 1) / 4 for k in range(4))
-_RELEASED_LENGTHS = {4: 0.44, 5: 0.13, 6: 0.02}
+_LENGTHS = {4: 0.44, 5: 0.13, 6: 0.02, 7: 0.02, 8: 0.02, 9: 0.02, 10: 0.02}
+"""How often each length is drawn; up to 6 as released, and from there on as 6, since the release has none."""
 _LINKS = len(_UPPER) * len(_LOWER)
 _TRIES = 16
 """Draws of what the links hang on before the parts are left."""
+_FREE = 4
+"""Least number of nodes beside planted chains and links: another entity, and some that are not planted."""
 
 
 @final
@@ -118,16 +125,37 @@ class Debiased(GraphSource):
     families, and simple options match more often."""
     min_hops: int = 4
     """Least distance from root to target. At 3 a search of two hops would tell the answer."""
+    beside_links: int = 1
+    """Least hops from an entity to what a link hangs on, and from the concept it leads to, to the option. Directions of
+    facts about what lies within so many hops of the entity asked about tell nothing, nor do those about what lies
+    within one hop less of an option."""
+    planted_from: int = 7
+    """Chains of so many hops or more are planted, shorter ones left to chance (25 problems/s at 6 hops)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 4 <= self.min_hops <= self.max_hops <= 6:
+        longest = max(_LENGTHS)
+        if not 4 <= self.min_hops <= self.max_hops <= longest:
             raise ValueError(
-                f"expected 4 <= min_hops <= max_hops <= 6, got min_hops {self.min_hops} and max_hops {self.max_hops}; "
-                "a debiased chain of 3 hops is found in two, and the release has none above 6"
+                f"expected 4 <= min_hops <= max_hops <= {longest}, got min_hops {self.min_hops} and max_hops "
+                f"{self.max_hops}; a debiased chain of 3 hops is found in two, and longer ones leave too few names"
             )
-        if self.num_nodes < 20:
-            raise ValueError(f"num_nodes: expected at least 20 to hold four parts and links, got {self.num_nodes}")
+        if not 1 <= self.beside_links <= (self.min_hops - 2) // 2:
+            raise ValueError(
+                f"beside_links: expected 1 to {(self.min_hops - 2) // 2}, got {self.beside_links}; a chain has them "
+                f"twice and two hops between, and min_hops is {self.min_hops}"
+            )
+        if not 4 <= self.planted_from <= 7:
+            raise ValueError(
+                f"planted_from: expected 4 to 7, got {self.planted_from}; left to chance, chains of 7 hops come up once "
+                "in a second"
+            )
+        least = max(20, _num_planted(self.max_hops) + _LINKS + _FREE)
+        if self.num_nodes < least:
+            raise ValueError(
+                f"num_nodes: expected at least {least} to hold four parts and links with chains of up to "
+                f"{self.max_hops} hops, got {self.num_nodes}"
+            )
         check_mean_parents(self.mean_parents)
 
     def draw_graph(self, rng: random.Random) -> Graph:
@@ -141,34 +169,82 @@ class Debiased(GraphSource):
             ValueError: none comes up in 100,000 attempts.
         """
         hops = self._draw_hops(rng)
-        # From entity to what a link hangs on, and from the concept it leads to to the option. Neither end is nearer
-        # than one hop, and a link adds two.
-        above = 1 + int(rng.random() * (hops - 3))
+        # From entity to what a link hangs on, and from the concept it leads to to the option; a link adds two.
+        above = self.beside_links + int(rng.random() * (hops - 1 - 2 * self.beside_links))
         below = hops - 2 - above
         num_parents = poisson(self.mean_parents)
+        num_nodes = self.num_nodes - _LINKS - 1
         for _ in range(MAX_ATTEMPTS):
-            growth = grow(
-                rng,
-                self.num_nodes - _LINKS - 1,
-                num_parents=num_parents,
-                own_family=_QUARTERS,
-                parent_weights=PARENT_WEIGHTS,
-                draw_parents=stepping_over,
-            )
+            if hops >= self.planted_from:
+                growth = _grow_around(rng, num_nodes, num_parents, chains=(above, above, below, below))
+            else:
+                growth = grow(
+                    rng,
+                    num_nodes,
+                    num_parents=num_parents,
+                    own_family=_QUARTERS,
+                    parent_weights=PARENT_WEIGHTS,
+                    draw_parents=stepping_over,
+                )
             parts = _parts(rng, growth, num_parents, above=above, below=below)
             if parts is not None:
                 return parts
         raise none_found(self)
 
     def _draw_hops(self, rng: random.Random) -> int:
-        """A chain length, in the proportions of the release."""
+        """A chain length, as often as the release has it."""
         lengths = range(self.min_hops, self.max_hops + 1)
-        point = rng.random() * sum(_RELEASED_LENGTHS[length] for length in lengths)
+        point = rng.random() * sum(_LENGTHS[length] for length in lengths)
         for length in lengths[:-1]:
-            if point < _RELEASED_LENGTHS[length]:
+            if point < _LENGTHS[length]:
                 return length
-            point -= _RELEASED_LENGTHS[length]
+            point -= _LENGTHS[length]
         return lengths[-1]
+
+
+def _num_planted(hops: int) -> int:
+    """Seeds and planted chains."""
+    return len(_QUARTERS) + 2 * (hops - 2)
+
+
+def _grow_around(rng: random.Random, num_nodes: int, num_parents: Sequence[float], *, chains: Sequence[int]) -> Growth:
+    """The released process around a chain of given length in each family.
+
+    Planted nodes and others come in random order. A planted one has the one before it for a parent, draws as many as
+    any other node, and chooses the others so that none brings it nearer to its seed or into another family. Nothing
+    hangs on the ends of the lower chains, which are options.
+    """
+    draw = rng.random
+    seeds = range(len(chains))
+    parents: list[list[int]] = [[] for _ in seeds]
+    family = [1 << k for k in seeds]
+    depth = [0 for _ in seeds]
+    ends = list(seeds)
+    weights = [1.0 for _ in seeds]
+    planted = [k for k in seeds for _ in range(chains[k])]
+    for k in shuffled(planted + [-1] * (num_nodes - len(chains) - len(planted)), rng):
+        number = bisect_right(num_parents, draw())
+        pool = bisect_left(_QUARTERS, draw())
+        node = len(parents)
+        if k >= 0:
+            near = depth[ends[k]]
+            labels = (1 << k,) if pool < len(chains) else (1 << k, 0)
+            hooks = [x for x in range(node) if family[x] in labels and (not family[x] or depth[x] >= near)]
+            chosen = list(_hang(rng, hooks, ends[k : k + 1], max(1, number)))
+            ends[k] = node
+        else:
+            own = [x for x in range(node) if weights[x] and (pool == len(chains) or family[x] == 1 << pool)]
+            chosen = stepping_over(own, list(accumulate(weights[x] for x in own)), min(number, len(own)), draw)
+        label = 0
+        for parent in chosen:
+            label |= family[parent]
+        hops = min((depth[x] + 1 for x in chosen if family[x]), default=0)
+        parents.append(chosen)
+        family.append(label)
+        depth.append(hops)
+        option = k in _LOWER and hops == chains[k]
+        weights.append(0.0 if option else PARENT_WEIGHTS[hops])
+    return Growth(parents=parents, family=family, depth=depth)
 
 
 def _parts(rng: random.Random, growth: Growth, num_parents: Sequence[float], *, above: int, below: int) -> Parts | None:
@@ -181,7 +257,7 @@ def _parts(rng: random.Random, growth: Growth, num_parents: Sequence[float], *, 
         return None
     hooks = [[node for node, label in enumerate(family) if label == 1 << k and depth[node] >= above] for k in _UPPER]
     nearest = [[node for node in nodes if depth[node] == above] for nodes in hooks]
-    if not nearest[0] or not nearest[1] or not nameable(growth, is_parent):
+    if not nearest[0] or not nearest[1] or not _nameable(growth, is_parent):
         return None
     profiles = _Profiles(growth)
     described = [[(leaf, profiles.of(growth.parents[leaf])) for leaf in side] for side in options]
@@ -202,6 +278,13 @@ def _parts(rng: random.Random, growth: Growth, num_parents: Sequence[float], *, 
             parents[node] += (len(parents),)
         parents.append(())
     return Parts(parents=tuple(parents), hangs_on=(first, second), options=(a, b))
+
+
+def _nameable(growth: Growth, is_parent: bytearray) -> bool:
+    """Whether there are names enough, for the links and another entity too; m and n are concepts in the end."""
+    entities = 1 - len(_LOWER) + sum(1 for node, above in enumerate(growth.parents) if not above and is_parent[node])
+    concepts = _LINKS + len(_LOWER) + sum(1 for above in growth.parents if above)
+    return entities <= MAX_ENTITIES and concepts <= MAX_CONCEPTS
 
 
 def _equally_near(rng: random.Random, growth: Growth, a: int, b: int) -> tuple[int, int]:
@@ -302,3 +385,13 @@ def _topological(parents: Sequence[Sequence[int]], rng: random.Random) -> list[i
             if not missing[child]:
                 heappush(ready, (rank[child], child))
     return order
+
+
+FAIR_SIX_HOPS = Debiased(min_hops=6, max_hops=6, beside_links=2, planted_from=6)
+"""The longest released chains, made as the longer ones below, to compare those with."""
+FAIR_SEVEN_HOPS = Debiased(min_hops=7, max_hops=7, num_nodes=28, beside_links=2)
+"""`varied.SEVEN_HOPS` without shortcuts."""
+FAIR_EIGHT_HOPS = Debiased(min_hops=8, max_hops=8, num_nodes=30, beside_links=2)
+"""`varied.EIGHT_HOPS` without shortcuts."""
+FAIR_TEN_HOPS = Debiased(min_hops=10, max_hops=10, num_nodes=34, beside_links=3)
+"""`varied.TEN_HOPS` without shortcuts."""
