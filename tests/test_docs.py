@@ -51,7 +51,7 @@ def test_readme_tree_names_only_what_is_there() -> None:
     assert not [name for name in names if name not in known]
 
 
-@pytest.mark.parametrize("name", ["01_train_tiny.py", "02_new_method.py"])
+@pytest.mark.parametrize("name", ["01_train_tiny.py", "02_new_method.py", "03_new_task.py"])
 def test_examples_run(name: str, tmp_path: Path) -> None:
     """Guards the examples, which no other test imports."""
     assert run([sys.executable, str(ROOT / "examples" / name)], tmp_path)
