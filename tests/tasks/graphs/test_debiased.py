@@ -44,20 +44,20 @@ SETS = {
 """By the hops of their chains."""
 SHA256_OF_50_ROWS = {
     "4 to 6": "36980326d0f3a9573c080e150a81ed4c10afcef24d8c52f99bffee2b79fbbbee",
-    "6": "?",
-    "7": "?",
-    "8": "?",
-    "10": "?",
+    "6": "1c6f94421b56d9f89cf4b35d45d77febb0053064c0f094bc1559862cd240e3b0",
+    "7": "0246e3cd25f8875cc364fab8b05d7dd5a023d8c36c188ba8fc42dad2108a0a29",
+    "8": "952ad3c07755fc562b2be173a831cb1cc463568ee8509ce64cb5099d8ebb08dc",
+    "10": "5832e73f3e5b152b6f42720acfd26ac0a160e50f5b58c0130f50639cdb6d114e",
 }
 
-NUM = 3000
+NUM = {"4 to 6": 3000, "6": 1500, "7": 2000, "8": 2000, "10": 1500}
 SEARCHES = {"parent within 3 hops of the root", "two readings", "one reading", "first fact told"}
 """Follow facts from the entity asked about, in their direction, for some hops: the task itself, not all of it."""
 
 
 @cache
 def drawn(name: str) -> list[Example]:
-    return list(ProsQA(graphs=SETS[name], num_train=NUM).examples("train"))
+    return list(ProsQA(graphs=SETS[name], num_train=NUM[name]).examples("train"))
 
 
 @pytest.fixture(params=SETS)
@@ -159,12 +159,14 @@ def test_crossing_turns_every_undirected_answer_round(score: Callable[[Graph, in
 
 
 def test_directions_beside_the_links_tell_nothing(name: str) -> None:
-    """Guards `beside_links`: directions nearer to the entity or to the options than the links are a coin as well."""
+    """Guards `beside_links`: directions nearer to the entity or to the options than the links are a coin as well.
+
+    One hop more above the options, and a search upwards gets there.
+    """
     beside = SETS[name].beside_links
     check_turned_round(partial(directed_within, near_root=beside, near_options=beside - 1), name)
-    farther = partial(directed_within, near_root=beside + 1, near_options=beside - 1)
     with pytest.raises(AssertionError):
-        check_turned_round(farther, name)
+        check_turned_round(partial(directed_within, near_root=beside, near_options=beside), name)
 
 
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(sorted(SETS)))
@@ -244,7 +246,7 @@ def search(hops: int) -> Shortcut:
 
 
 def test_no_shortcut_does_better_than_a_coin(name: str) -> None:
-    """Guards the whole: every shortcut of ours on 3,000 problems, within sampling error of one half.
+    """Guards the whole: every shortcut of ours on many problems, within sampling error of one half.
 
     What follows facts from the entity asked about is exempt: it is the task, done for fewer hops. Yet where no chain is
     short, it must not get there.
@@ -286,7 +288,7 @@ def test_lengths_are_as_often_as_said(source: Debiased, wanted: dict[int, float]
 
 @given(
     seed=st.integers(),
-    hops=st.integers(4, 10),
+    hops=st.integers(4, 10),  # chains of 4 and 5 are planted or not
     more=st.integers(0, 27),
     mean_parents=st.floats(1, 2.5),
     planted=st.booleans(),
@@ -299,10 +301,10 @@ def test_other_settings_keep_the_invariants(
     source = Debiased(
         min_hops=hops,
         max_hops=hops,
-        num_nodes=2 * hops + 8 + more,
+        num_nodes=max(20, 2 * hops + 8) + more,
         mean_parents=mean_parents,
         beside_links=(hops - 2) // 2,
-        planted_from=hops if planted else min(hops + 1, 6),
+        planted_from=min(hops, 7) if planted else min(hops + 1, 6),
     )
     graph = source.draw_graph(random.Random(seed))
     check_problem(graph)

@@ -147,8 +147,8 @@ class Debiased(GraphSource):
             )
         if not 4 <= self.planted_from <= 7:
             raise ValueError(
-                f"planted_from: expected 4 to 7, got {self.planted_from}; left to chance, chains of 7 hops come up once "
-                "in a second"
+                f"planted_from: expected 4 to 7, got {self.planted_from}; left to chance, longer chains take seconds "
+                "each"
             )
         least = max(20, _num_planted(self.max_hops) + _LINKS + _FREE)
         if self.num_nodes < least:
