@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here" / "gsm.json").write_text(json.dumps(GSM))
     (tmp_path / "here" / "empty.json").write_text("[]")
     (tmp_path / "here" / "odd.json").write_text('[{"prompt": "x"}]')
+    (tmp_path / "here" / "deep.json").write_text("[" * 100_000)
     (tmp_path / "here" / "half.json").write_text('[{"question": "Is Tom a')
     return tmp_path / "here"
 
@@ -77,6 +82,13 @@ BAD: dict[str, tuple[str, ...]] = {
     "data audit gsm.json --out gsm.json": ("gsm.json exists",),
     "data convert gsm.json --out new.csv": ("new.csv", ".jsonl"),
     "data convert gsm.json --out gsm.json": ("gsm.json exists",),
+    "data make multiplication --left 5000 --out new.json": ("at most 1000 digits",),
+    "data make prosqa --out /proc/new.json": ("/proc/new.json: cannot be written",),
+    "data show prosqa-8-hops --split": ("--split",),
+    "data show own": ("OwnFile has no test split among the shared data",),
+    "data show deep.json": ("deep.json", "not JSON"),
+    "data validate gsm.json --positions 0": ("--positions", "at least 1"),
+    "data validate gsm.json --inserted -1": ("--inserted", "at least 0"),
     "data validate nothing.json --tokenizer None": ("nothing.json", "No such file"),
     "data validate gsm.json --tokenizer nowhere": ("nowhere", "no tokenizer there"),
     "data validate gsm.json --against odd.json --tokenizer None": ("odd.json",),
@@ -165,6 +177,47 @@ def test_stats_in_every_format(here: Path, capsys: Capture) -> None:
     assert markdown.splitlines()[1] == "| --- | ---: | ---: |"
     for form in (markdown, printed("data stats gsm.json", capsys)):
         assert all(row[0] in form and row[1] in form for row in rows)
+
+
+def test_the_papers_figures_stand_beside_published_problems_only(here: Path, capsys: Capture) -> None:
+    """Guards a comparison with accuracies on other problems: ours, harder ones, or a file that only has the name."""
+    call("data make prosqa --num 60 --out prosqa_test.json")
+    for what in ("prosqa_test.json", "prosqa-8-hops --num 60"):
+        assert "The paper's figures" not in printed(f"data audit {what}", capsys)
+    if not (data_root() / "prosqa/prosqa_test.json").is_file():
+        pytest.skip(f"no ProsQA files in {data_root()}")
+    for what in ("prosqa", str(data_root() / "prosqa/prosqa_test.json")):
+        assert "The paper's figures" in printed(f"data audit {what} --num 60", capsys)
+
+
+def test_marks_and_odd_line_ends_hide_no_format(here: Path, capsys: Capture) -> None:
+    """Guards files of other editors: a byte order mark, and a character that only looks like a line end."""
+    Path("bom.json").write_bytes(b"\xef\xbb\xbf" + Path("gsm.json").read_bytes())
+    Path("ends.txt").write_text("What is\u2028 1 and 1?||<<1+1=2>> #### 2\n", encoding="utf-8")
+    assert "task GSM8K" in printed("data show bom.json", capsys)
+    assert "task GSM8K" in printed("data show ends.txt", capsys)
+
+
+def test_columns_hold_for_both_sides(here: Path, capsys: Capture) -> None:
+    """Guards `--against` with a file of one's own, which has the same columns."""
+    Path("mine.json").write_text(json.dumps([{"q": f"{i}?", "a": i} for i in range(9)]))
+    columns = "--columns.question q --columns.answer a --columns.steps s"
+    assert "no figure differs" in printed(f"data stats mine.json {columns} --against mine.json", capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_file_is_taken_back(number: signal.Signals, here: Path) -> None:
+    """Guards Ctrl-C and a scheduler's SIGTERM in the middle of `data make`: 130, one line, and nothing left behind."""
+    command = [sys.executable, "-m", "unspoken", "data", "make", "prosqa-debiased", "--num", "50000", "--out", "a.json"]
+    process = subprocess.Popen([*command, "--workers", "1"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not Path(".a.json.partial").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "unspoken: interrupted\n")
+    assert not list(here.glob("*a.json*"))
 
 
 def test_stats_side_by_side(here: Path, capsys: Capture) -> None:

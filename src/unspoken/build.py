@@ -85,9 +85,13 @@ def tokenizer_named(name: str) -> PreTrainedTokenizerBase:
     if (folder / "merges.txt").is_file() and not (folder / "tokenizer.json").is_file():
         return _gpt2_tokenizer(folder / "vocab.json")
     try:
-        found = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        # Local or in the hub's cache: looking for a mistyped name on the network takes minutes where there is none.
+        found = AutoTokenizer.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{name}: no tokenizer there: {error}; expected gpt2, or a folder that holds one") from error
+        raise ValueError(
+            f"{name}: no tokenizer there; expected gpt2, a folder that holds a tokenizer, or a hub name that has been "
+            "loaded before"
+        ) from error
     assert found is not None
     return found
 

@@ -10,6 +10,23 @@ from typing import Any
 
 
 @contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM raises what Ctrl-C does, so that whoever is writing a file takes it back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def stop_signals() -> Iterator[threading.Event]:
     """An event set by the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once, as usual."""
     stop = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from unspoken.records import wilson
 from unspoken.shortcuts.audit import Audit, audit, render_audit, verdict
 from unspoken.shortcuts.figure import audit_figure
 from unspoken.shortcuts.findings import Finding, Group
+from unspoken.shortcuts.guesses import most_frequent
 from unspoken.tasks.base import Example
 from unspoken.tasks.fork import Fork
 from unspoken.tasks.prosqa import ProsQA
@@ -27,7 +29,7 @@ shared = pytest.mark.skipif(
     reason=f"no ProsQA files in {data_root()}",
 )
 
-OPEN = [Example(question="Who?", steps=(), answer="nobody" * i) for i in range(1, 401)]
+OPEN = [Example(question=f"Who {i}?", steps=(), answer="nobody" * i) for i in range(1, 401)]
 
 
 def planted(*findings: tuple[str, Sequence[float], float | None], group: Group = Group.BLIND) -> Audit:
@@ -182,3 +184,23 @@ def test_figure_is_three_files_that_stay_the_same(tmp_path: Path) -> None:
     assert b"<dc:date>" not in svg
     few = planted(("last", points(12), None))
     assert all(path.is_file() for path in audit_figure(few, tmp_path / "few"))
+
+
+def test_repeated_problems_are_no_shortcut() -> None:
+    """Guards files with repeated rows: known by heart from another fold, a fair set would be called biased."""
+    problems = list(Fork().examples("test")[:100])
+    once, thrice = audit(problems, title="once"), audit(problems * 3, title="thrice")
+    assert (thrice.num, thrice.repeated, once.repeated) == (100, 200, 0)
+    assert [row.accuracy for row in thrice.rows] == [row.accuracy for row in once.rows]
+    assert "200 further problems repeat a question and were left out." in render_audit(thrice)
+
+
+def test_the_most_frequent_of_many_answers_is_luck() -> None:
+    """Guards the answer picked on the very problems it is tested on: the best of ten is often above one in ten."""
+    rng = random.Random(0)
+    biased = 0
+    for _ in range(200):
+        problems = [Example(question=f"{i}?", steps=(), answer=str(int(10 * rng.random()))) for i in range(49)]
+        found = most_frequent(problems, 0.1)
+        biased += audit(problems, title="fair", further=[lambda _, found=found: [found]]).biased != ()
+    assert biased <= 20

@@ -119,7 +119,7 @@ def test_every_format_is_told_by_its_fields(
     [
         ("a.txt", "a||<<1=1>> #### 1\n\nno bars #### 1\n", r"a\.txt: line 3: expected question\|\|steps #### answer"),
         ("a.txt", "a||<<1=1>>\n", r"a\.txt: line 1: expected question\|\|steps #### answer, got"),
-        ("a.jsonl", '{"question": "a", "answer": "18"}', r"a\.jsonl: row 0: field `answer`: expected a solution"),
+        ("a.jsonl", '{"question": "a", "answer": "18"}', r"a\.jsonl: line 1: field `answer`: expected a solution"),
         ("a.json", '[{"question": "a", "steps": []}]', r"a\.json: row 0: field `answer`: expected a number, or"),
         ("a.json", '[{"answer": "1", "steps": []}]', r"a\.json: row 0: field `question`: expected a text, got none"),
         ("a.json", '[{"question": "a", "steps": ["", 1], "answer": "1"}]', r"a\.json: row 0: .*`\$\.steps\[1\]`"),

@@ -243,3 +243,13 @@ def test_a_local_folder_through_the_real_package(tmp_path: Path, monkeypatch: py
     assert HubData(name=str(folder)).examples("train") == [EXAMPLE]
     with pytest.raises(ValueError, match="split 'validation' cannot be loaded: Unknown split"):
         HubData(name=str(folder)).examples("valid")
+
+
+@pytest.mark.parametrize(
+    ("written", "gold", "right"),
+    [("### C#", "C#", True), ("### 1,2", "12", False), ("so ### (12,3)", "(1,23)", False), ("###  a ", "a", True)],
+)
+def test_exact_answers_are_compared_as_they_are(written: str, gold: str, right: bool) -> None:
+    """Guards the published rule, which cuts at the last `#` and drops commas, against answers of other kinds."""
+    task = OwnFile()
+    assert task.correct(task.extract(written), Example(question="q", steps=(), answer=gold)) is right

@@ -95,8 +95,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str, str]] = 
     "empty step": (_step(""), "steps[1]", "empty step", "warning"),
     "line end in step": (_step("a\nb"), "steps[1]", "line end inside", "warning"),
     "line end in answer": (_put("answer", "a\nb"), "answer", "line end inside", "warning"),
-    "hash in answer": (_put("answer", "a # b"), "answer", "answer never right", "error"),
-    "hash first in answer": (_put("answer", "#1"), "answer", "answer never right", "error"),
+    "mark in answer": (_put("answer", "a ### b"), "answer", "answer never right", "error"),
     "mark in question": (_put("question", "what is ### here?"), "question", "answer mark inside", "warning"),
     "mark in step": (_step("#### 5"), "steps[1]", "answer mark inside", "warning"),
     "thought in question": (_put("question", "what is <|latent|>?"), "question", "special token", "warning"),
@@ -199,10 +198,10 @@ def test_bytes_and_depths_that_break_decoders(name: str, bad: bytes, tmp_path: P
 
 
 def test_a_byte_order_mark_hides_nothing(tmp_path: Path) -> None:
-    """Guards files saved by Windows' editors: the mark is an error of the file, and rows are still checked."""
+    """Guards files saved by Windows' editors: the mark is no part of the text, and rows are checked as without it."""
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps([*ROWS, {"question": "q"}]).encode())
     report = validate(tmp_path / "a.json")
-    assert [f.where for f in report.findings] == ["whole file", "row 5"]
+    assert [f.where for f in report.findings] == ["row 5"]
     assert report.problems == 5
 
 
@@ -248,7 +247,7 @@ def test_questions_of_another_file(tmp_path: Path) -> None:
 
 def test_fields_have_the_users_names(tmp_path: Path) -> None:
     """Guards findings about a field the file does not have."""
-    path = _write(tmp_path / "a.json", [{"q": " a", "cot": "b\n\ufffd", "a": "#"}])
+    path = _write(tmp_path / "a.json", [{"q": " a", "cot": "b\n\ufffd", "a": "###"}])
     report = validate(path, OwnFile(columns=Columns(question="q", steps="cot", answer="a")))
     assert [f.field for f in report.findings] == ["q", "cot[1]", "a"]
 
@@ -260,7 +259,7 @@ def test_tasks_judge_their_own_answers(tmp_path: Path) -> None:
     assert [(f.where, f.kind) for f in report.findings] == [(f"row {i}", "answer never right") for i in (0, 1)]
     assert "written out and read back it is 'five', which OwnFile counts as wrong" in report.findings[0].problem
     path = _write(tmp_path / "b.json", [{"question": "q", "answer": ["#9 Dream"]}])
-    assert _told(validate(path, OpenQA())) == [("row 0", "answer", "answer mark inside", "warning")]
+    assert _told(validate(path, OpenQA())) == []
 
 
 def test_lengths_and_what_does_not_fit(tmp_path: Path) -> None:

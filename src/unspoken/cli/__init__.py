@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.config import nearest
+from unspoken.signals import terminated_as_interrupted
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "demo": runs.demo,
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command is None:
         refuse(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; {PROGRAM} --help lists them")
     try:
-        command(args[1:])
+        with terminated_as_interrupted():
+            command(args[1:])
     except BrokenPipeError:
         # The reader, `head` say, has seen enough.
         sys.stderr.close()

@@ -45,6 +45,10 @@ def validate(args: Sequence[str]) -> None:
     from unspoken.validation.validate import validate as check
 
     options = parse(_Validate, args, name="data validate")
+    if options.positions is not None and options.positions < 1:
+        raise ValueError(f"--positions must be at least 1, got {options.positions}")
+    if options.inserted < 0:
+        raise ValueError(f"--inserted must be at least 0, got {options.inserted}")
     try:
         task = file_task(options.file, options.task, options.columns)
     except ValueError:
@@ -139,10 +143,9 @@ def audit(args: Sequence[str]) -> None:
         raise ValueError(f"{options.out} exists; choose another --out")
     task, examples, label = options.read.load()
     # The paper's figures stand beside the published problems only.
-    published = {Path(file).name for file in task.published.values()} if isinstance(task, FileTask) else set()
-    named = all(Path(item).name in published or not Path(item).suffix for item in options.read.what)
+    published = isinstance(task, FileTask) and options.read.is_published(task)
     with working(f"auditing {label}"):
-        found = run(examples, title=label, task=type(task).__name__ if named else "", most=options.num)
+        found = run(examples, title=label, task=type(task).__name__ if published else "", most=options.num)
     print(render_audit(found, options.format), end="")
     if options.out is not None:
         from unspoken.shortcuts.figure import audit_figure

@@ -70,9 +70,11 @@ def make(args: Sequence[str]) -> None:
             print(f"  {name:<16} {found.about}")
         print(f"\n{PROGRAM} data make KIND --help tells the settings of one.")
         return
+    if kind is None:
+        raise ValueError(f"data make needs a kind first; expected one of {', '.join(KINDS)}")
     if kind not in KINDS:
         raise ValueError(
-            f"no data named {kind!r} can be made{nearest(kind or '', KINDS)}; expected one of {', '.join(KINDS)}"
+            f"no data named {kind!r} can be made{nearest(kind, KINDS)}; expected one of {', '.join(KINDS)}"
         )
     generator = KINDS[kind].generator
     options = parse(_Make, rest, name=f"data make {kind}", default=_Make(generator=generator, out=tyro.MISSING))
@@ -188,7 +190,9 @@ def stats(args: Sequence[str]) -> None:
     if not options.against:
         _table(["figure", label, "± standard error"], [[n, *_shown(f)] for n, f in ours.items()], options.format)
         return
-    other, examples, their_label = Read(what=options.against, task=options.read.task).load()
+    other, examples, their_label = Read(
+        what=options.against, task=options.read.task, columns=options.read.columns
+    ).load()
     if type(other) is not type(task):
         raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
     with working(f"measuring {their_label}"):

@@ -11,6 +11,7 @@ import tyro
 from unspoken.cli.arguments import PROGRAM
 from unspoken.tasks.base import Example, FileTask, Split, Task
 from unspoken.tasks.own import Columns, OwnFile
+from unspoken.tasks.rows import data_root
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,34 @@ class Read:
 
         if not self.what:
             raise ValueError(f"expected files or the name of a task, as in {PROGRAM} data show prosqa")
+        if not self.split:
+            raise ValueError("--split: expected train, valid or test, got none")
         files = [Path(item) for item in self.what]
-        if len(files) == 1 and not files[0].exists() and not files[0].suffix:
+        if self.names_a_task:
             task = find_task(self.what[0])
-            found = [example for split in self.split for example in task.examples(split)]
+            try:
+                found = [example for split in self.split for example in task.examples(split)]
+            except ValueError as error:
+                # The way out it tells is a training's; here the file itself can be named.
+                raise ValueError(str(error).partition("; name a file with --task")[0]) from error
             return task, found, f"{self.what[0]} {' + '.join(self.split)}"
         task = file_task(files[0], self.task, self.columns)
         found = [example for file in files for example in task.read(file)]
         if not found:
             raise ValueError(f"{files[0]}: there are no rows")
         return task, found, " + ".join(file.name for file in files)
+
+    @property
+    def names_a_task(self) -> bool:
+        """Whether a task is named rather than files."""
+        first = Path(self.what[0])
+        return len(self.what) == 1 and not first.exists() and not first.suffix
+
+    def is_published(self, task: FileTask) -> bool:
+        """Whether all that is read are published files of the task."""
+        files = [task.file(split) for split in self.split] if self.names_a_task else [Path(item) for item in self.what]
+        published = {(data_root() / file).resolve() for file in task.published.values()}
+        return all(file is not None and file.resolve() in published for file in files)
 
 
 def file_task(file: Path, name: str | None, columns: Columns) -> FileTask:

@@ -33,7 +33,7 @@ def icot() -> RunConfig:
 
 
 def small_coconut() -> RunConfig:
-    """Coconut on ProntoQA in symbols with a 0.4M-parameter model, on two CPU cores."""
+    """Coconut on ProntoQA in symbols with a 0.4M-parameter model, for two CPU cores; untuned."""
     return RunConfig(
         recipe="prontoqa/small/coconut",
         task=SymbolicProntoQA(),

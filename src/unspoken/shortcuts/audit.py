@@ -19,6 +19,7 @@ from unspoken.records import wilson
 from unspoken.shortcuts.findings import Finding, Group, Probe
 from unspoken.shortcuts.probes import probes_for
 from unspoken.tasks.base import Example
+from unspoken.tasks.texts import collapsed
 
 ALPHA = 0.05
 """How often a fair set may be called biased."""
@@ -61,6 +62,8 @@ class Audit:
     num: int
     rows: tuple[AuditRow, ...]
     """By group, best first."""
+    repeated: int = 0
+    """How many problems were left out because their question had been there before."""
     references: tuple[tuple[str, float], ...]
     """The paper's methods and their accuracies in %, on the paper's own test set."""
 
@@ -104,13 +107,21 @@ def audit(
     Raises:
         ValueError: there are no problems, or they are malformed.
     """
-    problems = list(problems[:most])
+    given = problems[:most]
+    # A repeated problem in two folds would be known by heart, and pass for a shortcut.
+    problems = list({collapsed(example.question): example for example in reversed(given)}.values())[::-1]
     found = [finding for probe in (*probes_for(problems), *further) for finding in probe(problems)]
     order = list(Group)
     rows = sorted(map(_row, found), key=lambda row: (order.index(row.group), -row.accuracy))
     cells = [(method_name(method), table1(method, task)) for method in METHOD_NAMES]
     references = tuple((name, cell.accuracy) for name, cell in cells if cell is not None)
-    return Audit(title=title, num=len(problems), rows=tuple(rows), references=references)
+    return Audit(
+        title=title,
+        num=len(problems),
+        rows=tuple(rows),
+        repeated=len(given) - len(problems),
+        references=references,
+    )
 
 
 def render_audit(audit: Audit, style: Literal["md", "csv"] = "md") -> str:
@@ -128,6 +139,10 @@ def render_audit(audit: Audit, style: Literal["md", "csv"] = "md") -> str:
             beyond = "-" if row.chance is None else "yes" if row.beyond_luck(audit.tests) else "no"
             interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
             lines.append(f"| {row.name} | {row.about} | {100 * row.accuracy:.1f} | {interval} | {chance} | {beyond} |")
+    if any(row.p_value is not None for row in audit.rows):
+        lines += ["", "Beyond luck is tested on the problems a shortcut decides, the interval is over all of them."]
+    if audit.repeated:
+        lines += ["", f"{audit.repeated:,} further problems repeat a question and were left out."]
     lines += ["", *verdict(audit)]
     lines += [f"{row.name}: {row.note}." for row in audit.rows if row.note]
     return "\n".join(lines) + "\n"
@@ -210,7 +225,7 @@ def _row(finding: Finding) -> AuditRow:
         low=wilson(math.floor(total), num)[0],
         high=wilson(math.ceil(total), num)[1],
         chance=finding.chance,
-        p_value=None if finding.chance is None else _p_value(finding.points, finding.chance),
+        p_value=None if finding.chance is None else min(1.0, finding.tried * _p_value(finding.points, finding.chance)),
         note=finding.note,
     )
 

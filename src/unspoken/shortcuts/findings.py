@@ -40,6 +40,8 @@ class Finding:
     """For each problem in order: 1 right, 0 wrong, a share where it is undecided between several answers."""
     chance: float | None
     """What it gets, on average, where it has nothing to go by; None where any right answer is more than chance."""
+    tried: int = 1
+    """How many guesses this is the best of, on these very problems: its probability by luck is that much higher."""
     note: str = ""
     """Whatever else is worth a line: a learned one's largest weights, say."""
 

@@ -39,6 +39,7 @@ def most_frequent(problems: Sequence[Example], chance: float | None) -> Finding:
         group=Group.PRIOR,
         points=tuple(float(example.answer == answer) for example in problems),
         chance=chance,
+        tried=len({example.answer for example in problems}),
     )
 
 

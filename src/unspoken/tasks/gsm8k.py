@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -26,10 +26,10 @@ from typing import Any, ClassVar, Literal, final
 
 import msgspec
 
+from unspoken.tasks import texts
 from unspoken.tasks.base import Example, FileTask, Measure, Split
 from unspoken.tasks.equations import Arithmetic, check, equations_in, judge_chain, result
 from unspoken.tasks.numbers import EXACT, plain, read_number, same_number
-from unspoken.tasks.rows import read_lines, read_rows
 
 _BRACKETED = re.compile(r"<<[^>]+>>")
 
@@ -58,9 +58,9 @@ def read_problems(path: Path) -> list[Example]:
     """
     name = path.name.removesuffix(".gz")
     if name.endswith(".txt"):
-        return _located(path, "line", read_lines(path), from_icot)
+        return texts.read_line_examples(path, from_icot)
     if name.endswith((".json", ".jsonl")):
-        return _located(path, "row", enumerate(read_rows(path, ProblemRow)), _from_row)
+        return texts.read_examples(path, ProblemRow, _from_row)
     raise ValueError(f"{path}: expected a file that ends in .json, .jsonl or .txt (or one of these and .gz)")
 
 
@@ -230,18 +230,6 @@ class GSM8K(WordProblems):
 def has_chain(example: Example) -> bool:
     """Whether any step of an example says anything."""
     return any(step.strip() for step in example.steps)
-
-
-def _located(
-    path: Path, kind: str, rows: Iterable[tuple[int, Any]], convert: Callable[[Any], Example]
-) -> list[Example]:
-    examples: list[Example] = []
-    for i, row in rows:
-        try:
-            examples.append(convert(row))
-        except ValueError as error:
-            raise ValueError(f"{path}: {kind} {i}: {error}") from error
-    return examples
 
 
 def _from_row(row: ProblemRow) -> Example:

@@ -16,7 +16,13 @@ import msgspec
 from unspoken.tasks.base import FileTask, Generator, Task
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
 from unspoken.tasks.graphs import GraphSource
-from unspoken.tasks.graphs.debiased import Debiased
+from unspoken.tasks.graphs.debiased import (
+    FAIR_EIGHT_HOPS,
+    FAIR_SEVEN_HOPS,
+    FAIR_SIX_HOPS,
+    FAIR_TEN_HOPS,
+    Debiased,
+)
 from unspoken.tasks.graphs.varied import DAG, DENSE, EIGHT_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
@@ -33,6 +39,10 @@ GRAPHS: dict[str, tuple[GraphSource, str]] = {
         Debiased(),
         "ProsQA without shortcuts: ignoring who is asked, or directions, is a coin.",
     ),
+    "prosqa-debiased-6-hops": (FAIR_SIX_HOPS, "ProsQA without shortcuts, chains of exactly 6 hops."),
+    "prosqa-debiased-7-hops": (FAIR_SEVEN_HOPS, "ProsQA without shortcuts, chains of exactly 7 hops."),
+    "prosqa-debiased-8-hops": (FAIR_EIGHT_HOPS, "ProsQA without shortcuts, chains of exactly 8 hops."),
+    "prosqa-debiased-10-hops": (FAIR_TEN_HOPS, "ProsQA without shortcuts, chains of exactly 10 hops."),
     "prosqa-7-hops": (SEVEN_HOPS, "ProsQA with chains of exactly 7 hops."),
     "prosqa-8-hops": (EIGHT_HOPS, "ProsQA with chains of exactly 8 hops."),
     "prosqa-10-hops": (TEN_HOPS, "ProsQA with chains of exactly 10 hops."),
@@ -132,11 +142,11 @@ def first_row(path: Path) -> Mapping[str, Any] | str:
     data = read_bytes(path)
     if name.endswith(".txt"):
         text = data.decode(errors="replace").strip()
-        row: Any = text.splitlines()[0] if text else None
+        row: Any = text.partition("\n")[0].strip() or None
     else:
         try:
             row = msgspec.json.decode(data.strip().partition(b"\n")[0] if name.endswith(".jsonl") else data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}; expected .json, .jsonl or .txt, gzipped or not") from error
         if isinstance(row, list):
             row = row[0] if row else None
@@ -144,4 +154,4 @@ def first_row(path: Path) -> Mapping[str, Any] | str:
         return msgspec.convert(row, dict[str, Any] | str)
     except msgspec.ValidationError:
         pass
-    raise ValueError(f"{path}: expected rows that are objects, or lines of text, got {row!r}")
+    raise ValueError(f"{path}: expected rows that are objects, or lines of text, got {repr(row)[:60]}")

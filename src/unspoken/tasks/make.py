@@ -48,7 +48,7 @@ def write_problems(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     if path.suffix not in (".json", ".jsonl"):
-        raise ValueError(f"{path}: expected a name that ends in .json or .jsonl")
+        raise ValueError(f"{path}: expected a name that ends in .json or .jsonl; gzip packs it afterwards")
     lines = path.suffix == ".jsonl"
     bounds = [*range(0, num, _CHUNK), num]
     work = partial(_rows, generator, num, seed, split)
@@ -105,7 +105,11 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         raise ValueError(f"{path.parent}: no such folder; make it first")
     partial_path = path.with_name(f".{path.name}.partial")
     try:
-        with partial_path.open("wb") as file:
+        file = partial_path.open("wb")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with file:
             yield file
         partial_path.replace(path)
     finally:
@@ -125,8 +129,12 @@ def _map(
         return
     # Spawned, so that nothing of this process (threads, random state) leaks into the workers.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts_to_the_parent) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_leave_interrupts_to_the_parent)
+    try:
         yield from pool.map(work, pieces)
+    finally:
+        # After an error or Ctrl-C, what has not begun is not waited for.
+        pool.shutdown(cancel_futures=True)
 
 
 def _leave_interrupts_to_the_parent() -> None:

@@ -18,7 +18,7 @@ from unspoken.tasks.gsm8k import WordProblems
 @final
 @dataclass(frozen=True, kw_only=True)
 class SVAMP(WordProblems):
-    """SVAMP (Patel et al. 2021): 1,000 problems of one step, worded to mislead. All answers are integers."""
+    """SVAMP (Patel et al. 2021): 1,000 short problems, worded to mislead. All answers are integers."""
 
     version: ClassVar[str] = "1"
     published: ClassVar[Mapping[Split, str]] = {"test": "math/svamp.jsonl"}

@@ -23,10 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from unspoken.tasks import texts
 from unspoken.tasks.base import Example, FileTask, Generated, Generator, Split
 from unspoken.tasks.equations import ChainClass
 from unspoken.tasks.gsm8k import from_icot
-from unspoken.tasks.rows import QuestionRow, read_lines, read_rows
+from unspoken.tasks.rows import QuestionRow
 
 _QUESTION = re.compile(r"[0-9]( [0-9])* \* [0-9]( [0-9])*", re.ASCII)
 
@@ -158,21 +159,13 @@ class Multiplication(FileTask):
         Raises:
             ValueError: as `FileTask.read`.
         """
-        examples: list[Example] = []
+
+        def example(told: QuestionRow | Example) -> Example:
+            return _checked(told.question, " ".join(told.steps), told.answer)
+
         if path.name.removesuffix(".gz").endswith(".txt"):
-            for i, line in read_lines(path):
-                try:
-                    told = from_icot(line)
-                    examples.append(_checked(told.question, " ".join(told.steps), told.answer))
-                except ValueError as error:
-                    raise ValueError(f"{path}: line {i}: {error}") from error
-            return examples
-        for i, row in enumerate(read_rows(path, QuestionRow)):
-            try:
-                examples.append(_checked(row.question, " ".join(row.steps), row.answer))
-            except ValueError as error:
-                raise ValueError(f"{path}: row {i}: {error}") from error
-        return examples
+            return texts.read_line_examples(path, lambda line: example(from_icot(line)))
+        return texts.read_examples(path, QuestionRow, example)
 
     def recognises(self, row: Mapping[str, Any] | str) -> bool:
         question = row.partition("||")[0] if isinstance(row, str) else row.get("question")
@@ -211,6 +204,8 @@ def _check_digits(left: int, right: int) -> None:
         raise ValueError(
             f"left and right: expected numbers of digits, at least 1 each and 3 together, got {left} and {right}"
         )
+    if max(left, right) > 1_000:
+        raise ValueError(f"left and right: expected at most 1000 digits each, got {left} and {right}")
 
 
 def _draw_number(rng: random.Random, digits: int) -> int:

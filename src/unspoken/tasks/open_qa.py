@@ -17,7 +17,7 @@ from typing import Any, ClassVar, final
 import msgspec
 
 from unspoken.tasks.base import Example, FileTask, Split
-from unspoken.tasks.texts import read_examples
+from unspoken.tasks.texts import after_mark, read_examples
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -94,7 +94,7 @@ class OpenQA(FileTask):
     def extract(self, text: str) -> str:
         """What follows the last `###`. Differs from the published evaluation, which cuts at the last `#` and drops
         commas, because answers here may hold either ("#9 Dream", "Washington, D.C.")."""
-        return text.rpartition("###")[2].strip()
+        return after_mark(text)
 
     def correct(self, prediction: str, example: Example) -> bool:
         """Whether a prediction equals one of the right answers, both normalised."""

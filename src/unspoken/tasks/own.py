@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, final
 
 from unspoken.tasks.base import Example, FileTask, Split, Task
 from unspoken.tasks.numbers import plain, same_number
-from unspoken.tasks.texts import Cut, cut_steps, read_examples
+from unspoken.tasks.texts import Cut, after_mark, cut_steps, read_examples
 
 Compare = Literal["exact", "numeric"]
 """How answers are compared: as text, as the published code does, or as the one number each holds (`same_number`)."""
@@ -113,12 +113,12 @@ class OwnFile(FileTask):
         """Question, steps and answer under the columns' names."""
         return self.columns.row(example)
 
+    def extract(self, text: str) -> str:
+        """What follows the last `###`. Not the published rule, which cuts "C#" short and takes "1,2" for "12"."""
+        return after_mark(text)
+
     def correct(self, prediction: str, example: Example) -> bool:
-        return (
-            same_number(prediction, example.answer)
-            if self.compare == "numeric"
-            else super().correct(prediction, example)
-        )
+        return _same(prediction, example.answer, self.compare)
 
 
 @final
@@ -192,12 +192,12 @@ class HubData(Task):
                 raise ValueError(f"{self.name} ({name}): row {i}: {error}") from error
         return examples
 
+    def extract(self, text: str) -> str:
+        """What follows the last `###`. Not the published rule, which cuts "C#" short and takes "1,2" for "12"."""
+        return after_mark(text)
+
     def correct(self, prediction: str, example: Example) -> bool:
-        return (
-            same_number(prediction, example.answer)
-            if self.compare == "numeric"
-            else super().correct(prediction, example)
-        )
+        return _same(prediction, example.answer, self.compare)
 
     def row(self, example: Example) -> dict[str, Any]:
         """Question, steps and answer under the columns' names."""
@@ -206,6 +206,10 @@ class HubData(Task):
     def on_file(self, path: Path) -> OwnFile:
         """A file of the user's own with the same columns, judged alike."""
         return OwnFile(test_file=path, columns=self.columns, compare=self.compare, longest_output=self.longest_output)
+
+
+def _same(prediction: str, answer: str, compare: Compare) -> bool:
+    return same_number(prediction, answer) if compare == "numeric" else prediction.strip() == answer.strip()
 
 
 def _text(value: Any, field: str) -> str:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from unspoken.tasks import texts
 from unspoken.tasks.base import Example, FileTask, Measure, Split, Task
 from unspoken.tasks.proofs.ontology import ProntoQAGenerator
 from unspoken.tasks.proofs.prover import (
@@ -27,7 +28,7 @@ from unspoken.tasks.proofs.prover import (
     parse_sentence,
     split_sentences,
 )
-from unspoken.tasks.rows import QuestionRow, read_rows
+from unspoken.tasks.rows import QuestionRow
 
 
 @final
@@ -202,14 +203,12 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         ValueError: the file cannot be read or a row contradicts itself; the message names file, row and field.
     """
-    examples: list[Example] = []
-    for i, row in enumerate(read_rows(path, QuestionRow)):
-        try:
-            _check(row)
-        except ValueError as error:
-            raise ValueError(f"{path}: row {i}: {error}") from error
-        examples.append(Example(question=row.question, steps=row.steps, answer=row.answer))
-    return examples
+
+    def example(row: QuestionRow) -> Example:
+        _check(row)
+        return Example(question=row.question, steps=row.steps, answer=row.answer)
+
+    return texts.read_examples(path, QuestionRow, example)
 
 
 def _check(row: QuestionRow) -> None:

@@ -21,10 +21,10 @@ from typing import Any, ClassVar, final
 
 import msgspec
 
+from unspoken.tasks import texts
 from unspoken.tasks.base import Example, FileTask, Generated, Generator, Measure, Split
 from unspoken.tasks.graphs import Edge, Graph, GraphSource, shuffled
 from unspoken.tasks.graphs.released import Released
-from unspoken.tasks.rows import read_rows
 
 _NAMES = "Alex Bob Carol Davis Eva Fae Gabriel Jack Max Oliver Polly Rex Sally Sam Stella Tom Wren"
 _CONCEPTS = (
@@ -133,13 +133,7 @@ def read_examples(path: Path) -> list[Example]:
     Raises:
         ValueError: the file cannot be read or a row contradicts itself; the message names file, row and field.
     """
-    examples: list[Example] = []
-    for i, row in enumerate(read_rows(path, ProsQARow)):
-        try:
-            examples.append(_example(row, _checked_graph(row)))
-        except ValueError as error:
-            raise ValueError(f"{path}: row {i}: {error}") from error
-    return examples
+    return texts.read_examples(path, ProsQARow, lambda row: _example(row, _checked_graph(row)))
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import os
 import zlib
@@ -56,12 +57,12 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
             if line.strip():
                 try:
                     rows.append(decoder.decode(line))
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     rows.append(_convert(path, f"line {i}", _parse(path, f"line {i}", line), row))
         return rows
     try:
         return msgspec.json.decode(data, type=list[row])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # once more and slowly, to say where
     items = _parse(path, "whole file", data)
     if not isinstance(items, list):
@@ -70,7 +71,7 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked where it is gzipped.
+    """The content of a file, unpacked where it is gzipped, without a UTF-8 byte order mark.
 
     Raises:
         ValueError: it cannot be read or unpacked; the message names it.
@@ -81,10 +82,11 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     if path.name.endswith(".gz"):
         try:
-            return gzip.decompress(data)
+            data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: not a complete gzip file: {error}") from error
-    return data
+    # Some editors put a byte order mark before UTF-8; it is no part of the text.
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -107,7 +109,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def _parse(path: Path, where: str, data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: {where}: not JSON: {error}") from error
 
 

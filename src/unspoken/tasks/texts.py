@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -46,7 +46,7 @@ def row_name(path: Path, index: int) -> str:
     return f"row {index}"
 
 
-def read_examples(path: Path, row: type[Row], example: Callable[[Row], Example]) -> Sequence[Example]:
+def read_examples(path: Path, row: type[Row], example: Callable[[Row], Example]) -> list[Example]:
     """Every row of a JSON list or JSON lines file, made an example.
 
     Raises:
@@ -60,3 +60,23 @@ def read_examples(path: Path, row: type[Row], example: Callable[[Row], Example])
         except ValueError as error:
             raise ValueError(f"{path}: {row_name(path, i)}: {error}") from error
     return examples
+
+
+def read_line_examples(path: Path, example: Callable[[str], Example]) -> list[Example]:
+    """Every line of a text file, made an example.
+
+    Raises:
+        ValueError: as `read_lines`; or `example` refused a line. The message names file and line.
+    """
+    examples: list[Example] = []
+    for i, line in read_lines(path):
+        try:
+            examples.append(example(line))
+        except ValueError as error:
+            raise ValueError(f"{path}: line {i}: {error}") from error
+    return examples
+
+
+def after_mark(text: str) -> str:
+    """What follows the last `###`, the mark that `Task.write` puts before the answer; all of it without one."""
+    return text.rpartition("###")[2].strip()

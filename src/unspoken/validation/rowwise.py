@@ -25,7 +25,6 @@ MOST_REFUSED = 2_000
 _PARTS = 32
 """Into how many parts a piece with an error is split. Halves would read a large file ten times over."""
 
-_BOM = b"\xef\xbb\xbf"
 _PLACE = re.compile(r"^(?:row 0|line 1)(?:: |$)")
 _NAMED = re.compile(r"^field `([^`]+)`:? ?")
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -61,7 +60,7 @@ class RowwiseFile:
 
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    """What concerns no single row: no JSON at all, a byte order mark, rows at odds with each other."""
+    """What concerns no single row: no JSON at all, rows at odds with each other."""
     unread: int = 0
     """Rows that were left alone because too many others had been refused."""
 
@@ -74,9 +73,6 @@ def read_rowwise(path: Path, task: FileTask) -> RowwiseFile:
     """
     data = read_bytes(path)
     file = RowwiseFile()
-    if data.startswith(_BOM):
-        file.problems.append("starts with a byte order mark; save it as UTF-8 without one")
-        data = data.removeprefix(_BOM)
     name = path.name.removesuffix(".gz")
     is_list = name.endswith(".json")
     if not data.strip():
@@ -149,7 +145,7 @@ class _Reader:
 
     def _told(self, message: str) -> RowError:
         """The task's message without file and row, which are those of a piece, and with the field apart."""
-        said = _PLACE.sub("", message.removeprefix(f"{self.path}: "))
+        said = _PLACE.sub("", message.removeprefix(f"{self.path}: ")).removeprefix("whole file: ")
         if match := _NAMED.match(said):
             return RowError(field=match[1], problem=said[match.end() :])
         if match := _AT.search(said):

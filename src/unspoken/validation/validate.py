@@ -63,9 +63,9 @@ class Report:
     problems: int
     """Problems the task made of them."""
     findings: tuple[Finding, ...]
+    """Everything found: of the whole file first, then in the order of rows."""
     first: Example | None
     """The first problem that could be read, to look at."""
-    """Everything found: of the whole file first, then in the order of rows."""
     lengths: Lengths | None
     """None: no tokens were counted, or there are no problems."""
 
@@ -212,8 +212,6 @@ class _Checks:
                 )
         if example.answer.strip() and (problem := self._unanswerable(example)):
             yield found(answer, "answer never right", problem, "error")
-        elif "#" in example.answer:
-            yield found(answer, "answer mark inside", "holds #, which marks answers")
         if not (key := _key(example.question)):
             return
         if key in self.elsewhere:

@@ -114,7 +114,7 @@ class Parts:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Debiased(GraphSource):
-    """Problems on which no shortcut does better than a coin (see the module docstring); lengths as released, from 4."""
+    """ProsQA where ignoring who is asked, or directions, is a coin (module docstring); lengths as released, from 4."""
 
     name: ClassVar[str] = "prosqa-debiased"
 
