@@ -129,6 +129,7 @@ SHOWN = ["nodes", "edges", "shortest paths"]
 def measure() -> None:
     """Every figure of the page, into the run folder."""
     RUN.mkdir(parents=True, exist_ok=True)
+    (RUN / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
     figures: dict[str, Any] = {"splits": splits(), "equations": equations()}
     prosqa, prontoqa = ProsQA(), ProntoQA()
     released = published(prosqa, "valid", "test")
@@ -161,7 +162,6 @@ def measure() -> None:
         figures["audits"][name] = job()
         print(name, figures["audits"][name]["best"], flush=True)
     (RUN / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (RUN / "env.json").write_text(json.dumps(describe_environment(), indent=2) + "\n")
 
 
 # ----------------------------------------------------------------------------------------------------------- rendering

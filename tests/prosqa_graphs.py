@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import networkx as nx
 
 from unspoken.tasks.base import Example
-from unspoken.tasks.graphs import Graph
+from unspoken.tasks.graphs import Graph, GraphSource
+from unspoken.tasks.prosqa import ProsQAProblems, ProsQARow
 from unspoken.tasks.rows import data_root
 
 RELEASED = [data_root() / "prosqa" / name for name in ("prosqa_valid.json", "prosqa_test.json")]
@@ -44,3 +49,16 @@ def check_problem(graph: Graph, *, families: int = 2) -> None:
         seeds = [seed for seed in range(families) if g.in_degree(seed) == 0 and nx.has_path(g, seed, option)]
         assert len(seeds) == own, "an option belongs to several families, or to none"
         assert g.out_degree(option) == 0, "an option is no leaf"
+
+
+def make_rows(num: int, seed: int, *, graphs: GraphSource | None = None) -> list[ProsQARow]:
+    """Generated problems as rows of a file."""
+    problems = ProsQAProblems() if graphs is None else ProsQAProblems(graphs=graphs)
+    return [msgspec.convert(problems.row(example), ProsQARow) for example in problems.problems(num=num, seed=seed)]
+
+
+def write_rows(path: Path, rows: Iterable[ProsQARow]) -> int:
+    """Writes rows as a JSON list; returns how many."""
+    items = [msgspec.to_builtins(row) for row in rows]
+    path.write_text(json.dumps(items))
+    return len(items)

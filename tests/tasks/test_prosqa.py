@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosqa_graphs import RELEASED, check_problem
+from prosqa_graphs import RELEASED, check_problem, make_rows, write_rows
 from unspoken.config import RunConfig
 from unspoken.recipes import find_recipe
 from unspoken.tasks.base import Example
@@ -25,6 +25,7 @@ from unspoken.tasks.graphs import GraphSource
 from unspoken.tasks.graphs.debiased import Debiased
 from unspoken.tasks.graphs.released import Released
 from unspoken.tasks.graphs.varied import DENSE, TEN_HOPS
+from unspoken.tasks.make import write_examples
 from unspoken.tasks.prosqa import (
     CONCEPTS,
     NAMES,
@@ -33,10 +34,8 @@ from unspoken.tasks.prosqa import (
     ProsQARow,
     facts,
     graph_of,
-    make_rows,
     read_examples,
     told_edges,
-    write_rows,
 )
 from unspoken.tasks.rows import data_root, read_rows
 from unspoken.tasks.symbolic import SymbolicProsQA
@@ -132,7 +131,8 @@ def test_words_cover_the_published_files(split: Any) -> None:
 def test_published_files_round_trip_byte_for_byte(path: Path, tmp_path: Path) -> None:
     """Guards the file format: field order, separators, and no line end."""
     rows = read_rows(path, ProsQARow)
-    assert write_rows(tmp_path / "again.json", rows) == len(rows)
+    assert len(rows) in (300, 500)
+    write_examples(ProsQA(), tmp_path / "again.json", read_examples(path))
     assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from prosqa_graphs import RELEASED, all_shortest, symbol
+from prosqa_graphs import RELEASED, all_shortest, make_rows, symbol, write_rows
 from unspoken.tasks.graphs.debiased import Debiased
 from unspoken.tasks.graphs.varied import SEVEN_HOPS, Varied
 from unspoken.tasks.hops import Hops
-from unspoken.tasks.prosqa import ProsQA, graph_of, make_rows, told_edges, write_rows
+from unspoken.tasks.prosqa import ProsQA, graph_of, told_edges
 from unspoken.tasks.rows import data_root
 from unspoken.tasks.symbolic import NODE_SYMBOLS, SymbolicProsQA
 

@@ -10,10 +10,9 @@ or another `GraphSource`. Validation and test problems are the published ones, u
 
 from __future__ import annotations
 
-import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -100,31 +99,6 @@ def graph_of(example: Example) -> Graph:
             f"expected a ProsQA example, with `{error.args[0]}` in its meta, got meta {sorted(meta)}; "
             "take examples from ProsQA(...).examples or SymbolicProsQA(...).examples"
         ) from error
-
-
-def make_rows(num: int, seed: int, *, graphs: GraphSource | None = None) -> Iterator[ProsQARow]:
-    """`num` problems; problem i depends on (seed, i) alone, and is `ProsQA(train_seed=seed).examples("train")[i]`.
-
-    Args:
-        num: how many.
-        seed: any whole number.
-        graphs: where their graphs come from; none: `Released()`.
-    """
-    graphs = graphs or Released()
-    for i in range(num):
-        yield _draw(random.Random(f"{stream(graphs, seed)}/{i}"), graphs)[0]
-
-
-def write_rows(path: Path, rows: Iterable[ProsQARow]) -> int:
-    """Writes the published format (one JSON list on one line), byte for byte as published; returns how many rows."""
-    num = 0
-    with path.open("wb") as file:
-        file.write(b"[")
-        for row in rows:
-            file.write((", " if num else "").encode() + json.dumps(msgspec.to_builtins(row)).encode())
-            num += 1
-        file.write(b"]")
-    return num
 
 
 def read_examples(path: Path) -> list[Example]:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosqa_graphs import check_problem, digraph
+from prosqa_graphs import check_problem, digraph, make_rows, write_rows
 from unspoken.shortcuts.findings import Group
 from unspoken.shortcuts.graphs import SHORTCUTS, Shortcut, shortcut_accuracies
 from unspoken.tasks.base import Example
@@ -31,7 +31,7 @@ from unspoken.tasks.graphs.debiased import (
     Debiased,
 )
 from unspoken.tasks.graphs.varied import num_paths
-from unspoken.tasks.prosqa import ProsQA, ProsQAProblems, graph_of, make_rows, read_examples, write_rows
+from unspoken.tasks.prosqa import ProsQA, ProsQAProblems, graph_of, read_examples
 from unspoken.tasks.symbolic import SymbolicProsQA
 
 SETS = {

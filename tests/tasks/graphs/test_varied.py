@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosqa_graphs import all_shortest, check_problem, digraph
+from prosqa_graphs import all_shortest, check_problem, digraph, make_rows, write_rows
 from unspoken.tasks.base import Example
 from unspoken.tasks.graphs import Graph, GraphSource
 from unspoken.tasks.graphs.released import PARENT_WEIGHTS, Released, throwing_back
@@ -38,9 +38,7 @@ from unspoken.tasks.prosqa import (
     ProsQA,
     ProsQAProblems,
     graph_of,
-    make_rows,
     read_examples,
-    write_rows,
 )
 from unspoken.tasks.symbolic import SymbolicProsQA
 
