@@ -48,12 +48,13 @@ def make(path: Path, num: int) -> None:
 
 def measure(path: Path) -> dict[str, float]:
     """Seconds of each part, and the peak of this process's memory in GiB."""
-    from unspoken.build import build_tokenizer
     from unspoken.data import TrainingData
-    from unspoken.markers import MARKERS, find_markers
+    from unspoken.layout import MARKERS
+    from unspoken.markers import find_markers
     from unspoken.recipes import find_recipe
     from unspoken.specs import GPT2Tokenizer
     from unspoken.tasks.gsm8k import GSM8K
+    from unspoken.tokenization import build_tokenizer
 
     config = find_recipe("gsm8k/gpt2/coconut")
     tokenizer = build_tokenizer(GPT2Tokenizer(), config.task)

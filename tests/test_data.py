@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 
 from tiny_runs import STEPS_PER_EPOCH, tiny
 from unspoken import data
-from unspoken.build import build_tokenizer
 from unspoken.config import BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.data import TrainingData, tokenize
@@ -22,6 +21,7 @@ from unspoken.methods import Coconut, CoT, NoCoT, WithoutThought
 from unspoken.specs import Words
 from unspoken.tasks.base import Example, Split, Task, Written
 from unspoken.tasks.hops import Hops
+from unspoken.tokenization import build_tokenizer
 
 NAMES = [f"w{i}" for i in range(60)]
 

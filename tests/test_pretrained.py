@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tiny import build, forward, tokenizer_of
-from unspoken.layout import Layout, Marks
-from unspoken.markers import MARKERS, copy_markers, find_markers
+from unspoken.layout import MARKERS, Layout, Marks
+from unspoken.markers import copy_markers, find_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
 

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from tiny_runs import metrics
-from unspoken.build import build_tokenizer
 from unspoken.config import After, BatchSize, RunConfig, Validation
 from unspoken.data import tokenize
 from unspoken.evaluate import evaluate
-from unspoken.layout import Marks, Tokens
-from unspoken.markers import MARKERS, find_markers
+from unspoken.layout import MARKERS, Marks, Tokens
+from unspoken.markers import find_markers
 from unspoken.methods import PauseAsThought
 from unspoken.paper import METHOD_NAMES
 from unspoken.recipes import RECIPES, find_recipe
@@ -31,6 +30,7 @@ from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
+from unspoken.tokenization import build_tokenizer
 from unspoken.train import fit
 
 METHOD_OF = {

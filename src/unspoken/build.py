@@ -2,98 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
-from transformers import GPT2Tokenizer as HFGPT2Tokenizer
 
-from unspoken.markers import MARKERS, add_markers
+from unspoken.markers import add_markers
 from unspoken.model import LatentLM
-from unspoken.specs import GPT2, GPT2Tokenizer, Llama, ModelSpec, Pretrained, TokenizerSpec, Words
+from unspoken.specs import GPT2, Llama, ModelSpec, Pretrained
 from unspoken.tasks.base import Task
-from unspoken.tasks.rows import data_file
-
-END_OF_TEXT = "<|endoftext|>"
-
-
-def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
-    """An ordinary Hugging Face tokenizer over a closed vocabulary, split at whitespace; unknown words are errors."""
-    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([END_OF_TEXT, *MARKERS.values(), *words]))}
-    # WordLevel has no unknown token here, so that a word outside the vocabulary cannot pass as another one.
-    inner = Tokenizer(WordLevel(vocabulary))
-    inner.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        extra_special_tokens=list(MARKERS.values()),
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def build_tokenizer(spec: TokenizerSpec, task: Task) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model from scratch, markers included.
-
-    Raises:
-        ValueError: the task's vocabulary is open but the tokenizer needs a closed one, or its files are missing.
-    """
-    match spec:
-        case Words():
-            words = task.words()
-            if words is None:
-                raise ValueError(
-                    f"{type(task).__name__} has no closed vocabulary for a word-level tokenizer; use GPT2Tokenizer"
-                )
-            return word_tokenizer(list(words))
-        case GPT2Tokenizer(folder=folder):
-            vocab = data_file("tokenizer/gpt2/vocab.json") if folder is None else folder / "vocab.json"
-            return _gpt2_tokenizer(vocab)
-        case _:
-            raise ValueError(f"no tokenizer is known for {type(spec).__name__}; add a case to build.build_tokenizer")
-
-
-def _gpt2_tokenizer(vocab: Path) -> PreTrainedTokenizerBase:
-    if not vocab.is_file():
-        raise ValueError(f"{vocab}: no such file; expected GPT-2's vocab.json and merges.txt in that folder")
-    tokenizer = HFGPT2Tokenizer(vocab=str(vocab), merges=str(vocab.parent / "merges.txt"))
-    tokenizer.add_special_tokens({"pad_token": END_OF_TEXT})
-    return tokenizer
-
-
-def tokenizer_named(name: str) -> PreTrainedTokenizerBase:
-    """`gpt2` among the shared data, a folder with vocab.json and merges.txt, or the tokenizer of a saved model.
-
-    Raises:
-        ValueError: there is none.
-    """
-    folder = Path(name)
-    if name == "gpt2" and not folder.is_dir():
-        return _gpt2_tokenizer(data_file("tokenizer/gpt2/vocab.json"))
-    if (folder / "merges.txt").is_file() and not (folder / "tokenizer.json").is_file():
-        return _gpt2_tokenizer(folder / "vocab.json")
-    try:
-        # Local or in the hub's cache: looking for a mistyped name on the network takes minutes where there is none.
-        found = AutoTokenizer.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{name}: no tokenizer there; expected gpt2, a folder that holds a tokenizer, or a hub name that has been "
-            "loaded before"
-        ) from error
-    assert found is not None
-    return found
+from unspoken.tokenization import build_tokenizer
 
 
 def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:

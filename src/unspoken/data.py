@@ -24,8 +24,8 @@ from transformers import PreTrainedTokenizerBase
 
 from unspoken.config import RunConfig
 from unspoken.layout import Layout, Marks, Tokens
-from unspoken.markers import encode
 from unspoken.tasks.base import Example, Task
+from unspoken.tokenization import encode
 
 T = TypeVar("T")
 

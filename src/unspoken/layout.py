@@ -14,6 +14,15 @@ IGNORE_INDEX = -100
 """Label of a position that carries no loss (Hugging Face's and torch's own convention)."""
 
 
+MARKERS = {
+    "bot": "<|start-latent|>",
+    "eot": "<|end-latent|>",
+    "thought": "<|latent|>",
+    "pause": "<|pause|>",
+}
+"""Names as in the published code; `<|pause|>` is ours."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
     """A tokenized example: the question, the steps of the written chain, and the answer."""

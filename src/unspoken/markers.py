@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TokenizersBackend
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from unspoken.layout import Marks
-
-MARKERS = {
-    "bot": "<|start-latent|>",
-    "eot": "<|end-latent|>",
-    "thought": "<|latent|>",
-    "pause": "<|pause|>",
-}
-"""Names as in the published code; `<|pause|>` is ours."""
+from unspoken.layout import MARKERS, Marks
 
 
 def find_markers(tokenizer: PreTrainedTokenizerBase) -> Marks:
@@ -73,31 +63,3 @@ def copy_markers(lm: PreTrainedModel, marks: Marks) -> None:
         for module in (lm.get_input_embeddings(), head):
             matrix = module.get_parameter("weight")
             matrix[[marks.eot, marks.pause]] = matrix[marks.bot].clone()
-
-
-def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Each text as ids. Text that spells a marker is text: it must not become a thought.
-
-    Raises:
-        ValueError: a word is outside a closed vocabulary.
-    """
-    if not texts:
-        return []
-    try:
-        if not isinstance(tokenizer, TokenizersBackend):
-            return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        # The library beneath, at twice the speed: offsets and masks that nobody reads cost the other half.
-        backend = tokenizer.backend_tokenizer
-        backend.no_padding()
-        backend.no_truncation()
-        backend.encode_special_tokens = True
-        return [found.ids for found in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
-    except Exception as error:  # the tokenizers library raises plain Exception
-        if "UNK" not in str(error):
-            raise
-        known = set(tokenizer.get_vocab())
-        word = next(w for text in texts for w in text.split() if w not in known)
-        raise ValueError(
-            f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on "
-            "another task?"
-        ) from error

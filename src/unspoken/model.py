@@ -28,9 +28,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreT
 from unspoken.backbones import backbone_of, slice_mask
 from unspoken.batch import collate
 from unspoken.generate import Sampling, decode
-from unspoken.layout import IGNORE_INDEX, Marks, lay_out
-from unspoken.markers import MARKERS, add_markers, encode, find_markers
+from unspoken.layout import IGNORE_INDEX, MARKERS, Marks, lay_out
+from unspoken.markers import add_markers, find_markers
 from unspoken.notes import Notes
+from unspoken.tokenization import encode
 
 FeedBack = Callable[[Tensor, Tensor], Tensor]
 """(last hidden states (B, D), which rows think (B,)) -> what stands at the thoughts (B, D)."""

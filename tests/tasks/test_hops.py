@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspoken.build import build_tokenizer
 from unspoken.data import tokenize
 from unspoken.specs import Words
 from unspoken.tasks.base import Example
 from unspoken.tasks.hops import Hops
+from unspoken.tokenization import build_tokenizer
 
 sizes = st.builds(Hops, nodes=st.integers(2, 26), hops=st.integers(1, 8))
 

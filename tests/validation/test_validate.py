@@ -13,12 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unspoken.markers import MARKERS
 from unspoken.tasks.base import Example, FileTask, Split
 from unspoken.tasks.open_qa import OpenQA
 from unspoken.tasks.own import Columns, OwnFile
 from unspoken.validation.lengths import Spread
-from unspoken.validation.textcheck import MARKER_NAMES
 from unspoken.validation.validate import Finding, Report, validate
 
 ROWS = [{"question": f"{i} + {i}?", "steps": [f"<<{i}+{i}={2 * i}>>", "so"], "answer": str(2 * i)} for i in range(5)]
@@ -47,11 +45,6 @@ def _words(texts: list[str]) -> list[int]:
 
 def _told(report: Report) -> list[tuple[str, str, str, str]]:
     return [(f.where, f.field, f.kind, f.severity) for f in report.findings]
-
-
-def test_markers_are_the_real_ones() -> None:
-    """Guards the names that are looked for: `markers` imports torch, so they are written down twice."""
-    assert set(MARKER_NAMES) == set(MARKERS.values())
 
 
 @given(rows=GOOD_ROWS, name=st.sampled_from(("a.json", "a.jsonl", "a.json.gz", "a.jsonl.gz")))

@@ -95,8 +95,8 @@ class _Counter:
     """
 
     def __init__(self, name: str) -> None:
-        from unspoken.build import tokenizer_named
         from unspoken.quiet import quiet
+        from unspoken.tokenization import tokenizer_named
 
         quiet()
         self._tokenizer = tokenizer_named(name)
@@ -112,7 +112,7 @@ class _Counter:
         return shown if len(shown) <= 200 else "..." + shown[-197:]
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        from unspoken.markers import encode
+        from unspoken.tokenization import encode
 
         return encode(texts, self._tokenizer)
 

@@ -6,9 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-MARKER_NAMES: tuple[str, ...] = ("<|start-latent|>", "<|end-latent|>", "<|latent|>", "<|pause|>")
-"""The markers a method inserts, as `unspoken.markers` names them (which imports torch, so they stand here again; a test
-holds the two together)."""
+from unspoken.layout import MARKERS
 
 END_NAMES: tuple[str, ...] = (
     "<|endoftext|>",
@@ -32,7 +30,9 @@ _JOINERS = "\u200c\u200d"
 
 def special_names(names: Sequence[str]) -> re.Pattern[str]:
     """Finds the given tokens, the markers and the usual ends of text where a text spells them."""
-    known = sorted({*MARKER_NAMES, *END_NAMES, *(name for name in names if name)}, key=lambda name: (-len(name), name))
+    known = sorted(
+        {*MARKERS.values(), *END_NAMES, *(name for name in names if name)}, key=lambda name: (-len(name), name)
+    )
     return re.compile("|".join(map(re.escape, known)))
 
 
