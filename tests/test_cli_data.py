@@ -36,6 +36,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here" / "gsm.json").write_text(json.dumps(GSM))
     (tmp_path / "here" / "empty.json").write_text("[]")
     (tmp_path / "here" / "odd.json").write_text('[{"prompt": "x"}]')
+    (tmp_path / "here" / "wide.json").write_text(json.dumps(GSM), encoding="utf-16")
+    (tmp_path / "here" / "blank.json").write_text(" \n")
     (tmp_path / "here" / "deep.json").write_text("[" * 100_000)
     (tmp_path / "here" / "half.json").write_text('[{"question": "Is Tom a')
     return tmp_path / "here"
@@ -64,7 +66,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "data make prontoqa --hops 99 --out new.json": ("hops", "99"),
     "data make prosqa --min-hops 9 --max-hops 3 --out new.json": ("min_hops 9", "max_hops 3"),
     "data show": ("files or the name of a task", "data show prosqa"),
-    "data show nothing": ("no file and no task named 'nothing'", "prosqa"),
+    "data show nothing": ("no task named 'nothing', and no such file", "prosqa"),
     "data show prosq": ("did you mean 'prosqa'?",),
     "data show nothing.json": ("nothing.json", "No such file"),
     "data show gsm.json --row 30": ("--row", "0 to 29"),
@@ -87,6 +89,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "data show prosqa-8-hops --split": ("--split",),
     "data show own": ("OwnFile has no test split among the shared data",),
     "data show deep.json": ("deep.json", "not JSON"),
+    "data show wide.json": ("wide.json: is UTF-16; save it as UTF-8",),
+    "data validate wide.json --tokenizer None": ("wide.json: is UTF-16",),
+    "data show blank.json": ("blank.json: holds no rows",),
+    "data validate prosqa --tokenizer None": ("prosqa is a task; validate takes a file",),
     "data validate gsm.json --positions 0": ("--positions", "at least 1"),
     "data validate gsm.json --inserted -1": ("--inserted", "at least 0"),
     "data validate nothing.json --tokenizer None": ("nothing.json", "No such file"),
@@ -340,7 +346,7 @@ def test_eval_on_other_problems(here: Path, capsys: Capture, monkeypatch: pytest
     call("eval run --on other --single 0")
     summary = read_summary(here / "run" / "eval" / "other-test")
     assert summary.num == 12 and summary.task["hops"] == 3
-    assert "no file and no task named 'oter'; did you mean 'other'?" in refused("eval run --on oter", capsys)
+    assert "no task named 'oter', and no such file; did you mean 'other'?" in refused("eval run --on oter", capsys)
     call("data make prosqa --num 2 --out p.json")
     assert "makes its problems and reads no files" in refused("eval run --on p.json", capsys)
     assert ProsQA().asking(other) is other

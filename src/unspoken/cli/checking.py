@@ -42,9 +42,13 @@ class _Validate:
 
 def validate(args: Sequence[str]) -> None:
     """Check a file: the first findings as file, row, field; lengths in tokens; what would be cut off."""
+    from unspoken.tasks.known import TASKS
+    from unspoken.tasks.rows import data_root
     from unspoken.validation.validate import validate as check
 
     options = parse(_Validate, args, name="data validate")
+    if not options.file.exists() and str(options.file) in TASKS:
+        raise ValueError(f"{options.file} is a task; validate takes a file, {data_root()}/prosqa/prosqa_test.json say")
     if options.positions is not None and options.positions < 1:
         raise ValueError(f"--positions must be at least 1, got {options.positions}")
     if options.inserted < 0:

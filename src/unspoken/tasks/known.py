@@ -109,7 +109,7 @@ def find_task(name: str) -> Task:
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
         raise ValueError(
-            f"no file and no task named {name!r}"
+            f"no task named {name!r}, and no such file"
             + (f"; did you mean {near[0]!r}?" if near else "")
             + f"; the tasks are {', '.join(TASKS)}"
         )
@@ -140,6 +140,8 @@ def first_row(path: Path) -> Mapping[str, Any] | str:
     """
     name = path.name.removesuffix(".gz")
     data = read_bytes(path)
+    if not data.strip():
+        raise ValueError(f"{path}: holds no rows")
     if name.endswith(".txt"):
         text = data.decode(errors="replace").strip()
         row: Any = text.partition("\n")[0].strip() or None

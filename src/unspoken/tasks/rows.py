@@ -74,7 +74,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked where it is gzipped, without a UTF-8 byte order mark.
 
     Raises:
-        ValueError: it cannot be read or unpacked; the message names it.
+        ValueError: it cannot be read or unpacked, or is UTF-16; the message names it.
     """
     try:
         data = path.read_bytes()
@@ -85,6 +85,8 @@ def read_bytes(path: Path) -> bytes:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: not a complete gzip file: {error}") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path}: is UTF-16; save it as UTF-8")
     # Some editors put a byte order mark before UTF-8; it is no part of the text.
     return data.removeprefix(codecs.BOM_UTF8)
 

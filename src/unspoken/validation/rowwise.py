@@ -26,6 +26,8 @@ _PARTS = 32
 """Into how many parts a piece with an error is split. Halves would read a large file ten times over."""
 
 _PLACE = re.compile(r"^(?:row 0|line 1)(?:: |$)")
+_IN_THE_LIST = re.compile(r"^\[0\](?:\[\.\.\.\])?\.?")
+"""How msgspec names a place in a list that could not be decoded at all: the row is a list of its own here."""
 _NAMED = re.compile(r"^field `([^`]+)`:? ?")
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"required field `([^`]+)`")
@@ -145,11 +147,12 @@ class _Reader:
 
     def _told(self, message: str) -> RowError:
         """The task's message without file and row, which are those of a piece, and with the field apart."""
-        said = _PLACE.sub("", message.removeprefix(f"{self.path}: ")).removeprefix("whole file: ")
+        said = _PLACE.sub("", message.removeprefix(f"{self.path}: "))
+        said = said.removeprefix("whole file: ")
         if match := _NAMED.match(said):
             return RowError(field=match[1], problem=said[match.end() :])
         if match := _AT.search(said):
-            return RowError(field=match[1], problem=said[: match.start()])
+            return RowError(field=_IN_THE_LIST.sub("", match[1]), problem=said[: match.start()])
         if match := _MISSING.search(said):
             return RowError(field=match[1], problem=said)
         return RowError(field="", problem=said)
