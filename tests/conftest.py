@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Two threads on two cores fight over tiny matrices; one is faster, and its sums are reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +19,9 @@ _hook = install_import_hook(
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from unspoken.model import LatentLM
 
 # A busy machine is no bug.
 settings.register_profile("house", deadline=None)
@@ -35,3 +40,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LatentLM]:
+    """One whole tiny run, not to be changed."""
+    from tiny_runs import tiny
+    from unspoken.train import fit
+
+    run = tmp_path_factory.mktemp("finished") / "run"
+    return run, fit(tiny(), run)

@@ -1,4 +1,4 @@
-"""fit(): the losses, the run folder, resuming, and one process or two."""
+"""fit(): the losses, the run folder, and one process or two. Resuming is in `test_resume.py`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import contextlib
 import json
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,40 +20,23 @@ import torch
 from safetensors.torch import load_file
 
 from golden.make import FILE, measure
-from tiny_runs import MODEL, REGISTER, STEPS_PER_EPOCH, StopAt, digest, metrics, tiny, tree
-from unspoken import cli, train
+from tiny_runs import MODEL, REGISTER, STEPS_PER_EPOCH, digest, final_weights, losses, metrics, tiny, tree
+from unspoken import train
 from unspoken.batch import collate
 from unspoken.build import build_model
 from unspoken.checkpoint import checkpoints
-from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule, Validation
+from unspoken.config import AdamW, BatchSize, RunConfig, Schedule, Validation
 from unspoken.curriculum import Curriculum
 from unspoken.data import TrainingData
 from unspoken.evaluate import evaluate
 from unspoken.layout import Layout
 from unspoken.methods import Coconut, NoCoT, ShuffledThoughts
 from unspoken.model import LatentLM
-from unspoken.recipes import RECIPES
 from unspoken.records import Record
-from unspoken.specs import GPT2, Words
 from unspoken.tasks.hops import Hops
-from unspoken.train import Interrupted, StepReport, fit
+from unspoken.train import fit
 
 ONE_STAGE = Curriculum(stage_epochs=(4,))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LatentLM]:
-    """One whole tiny run."""
-    run = tmp_path_factory.mktemp("finished") / "run"
-    return run, fit(tiny(), run)
-
-
-def final_weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "final" / "model.safetensors")
-
-
-def losses(run: Path) -> list[float]:
-    return [line["loss"] for line in metrics(run, "step")]
 
 
 def assert_nearly_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
@@ -393,203 +374,6 @@ def test_a_model_too_short_to_be_validated_is_refused_before_training(tmp_path: 
     with pytest.raises(ValueError, match="positions"):
         fit(replace(config, model=replace(MODEL, positions=longest + 1)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-# ----------------------------------------------------------------------------------------------------------- resuming
-
-
-RESUMABLE = {
-    "Llama": tiny(),
-    "GPT2 with dropout": tiny(
-        model=GPT2(layers=1, width=16, heads=2, positions=48, dropout=0.2, tokenizer=Words()),
-        curriculum=Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.3, reset_optimizer="never"),
-        schedule=Schedule(decay="cosine", warmup_steps=2, span="stage"),
-        batch=BatchSize(rows=8, micro=3),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", RESUMABLE)
-def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
-    """Guards all state a run has: weights, moments, position, generators. Stops lie in the middle of an epoch, at its
-    end, at a stage's end, and right after a resume."""
-    config = RESUMABLE[name]
-    fit(config, tmp_path / "whole")
-    run = tmp_path / "run"
-    for i, step in enumerate((2, 3, 5, 13, 15)):
-        with pytest.raises(Interrupted, match=f"stopped at step {step} of 20, saved; continue with: .*--resume {run}"):
-            fit(config, run, resume=i > 0, observer=StopAt(step))
-        assert not (run / "final").exists()
-        torch.manual_seed(99 + i)  # another process would not have the generator where it was
-    fit(config, run, resume=True)
-    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
-    assert digest(run / "best") == digest(tmp_path / "whole" / "best")
-    assert losses(run) == losses(tmp_path / "whole")
-    wanted = [(line["step"], line["accuracy"]) for line in metrics(tmp_path / "whole", "validation")]
-    assert [(line["step"], line["accuracy"]) for line in metrics(run, "validation")] == wanted
-
-
-def test_a_run_stopped_at_its_very_last_step_is_still_validated(tmp_path: Path) -> None:
-    """Guards `best/`, which a run of one final epoch would never get."""
-    run = tmp_path / "run"
-    with pytest.raises(Interrupted):
-        fit(tiny(), run, observer=StopAt(20))
-    fit(tiny(), run, resume=True)
-    assert metrics(run, "validation")[-1]["step"] == 20
-    assert (run / "best" / "model.safetensors").is_file()
-
-
-def test_a_crash_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
-    """Guards what happens without a signal (out of memory, power): steps since the checkpoint are done again."""
-    fit(tiny(), tmp_path / "whole")
-    run = tmp_path / "run"
-    with pytest.raises(RuntimeError, match="went away"):
-        fit(tiny(), run, observer=StopAt(8, crash=True))
-    fit(tiny(), run, resume=True)
-    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
-
-
-def test_metrics_of_a_crashed_run_tell_every_step_once(tmp_path: Path) -> None:
-    """Guards curves and anything counted from metrics.jsonl: steps 6 to 8 stand there twice after a crash at 8."""
-    run = tmp_path / "run"
-    with pytest.raises(RuntimeError, match="went away"):
-        fit(tiny(), run, observer=StopAt(8, crash=True))
-    fit(tiny(), run, resume=True)
-    assert [line["step"] for line in metrics(run, "step")] == list(range(1, 21))
-
-
-def test_resuming_a_finished_run_changes_nothing(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
-    """Guards a script that resumes whatever it finds: no file changes, no line of metrics.jsonl comes twice."""
-    run = tmp_path / "run"
-    shutil.copytree(finished[0], run)
-    before = tree(run)
-    fit(tiny(), run, resume=True)
-    assert tree(run) == before
-
-
-def test_a_run_without_checkpoint_says_so(tmp_path: Path) -> None:
-    """Guards against an index error when a run died before its first checkpoint."""
-    with pytest.raises(RuntimeError, match="went away"):
-        fit(tiny(), tmp_path / "run", observer=StopAt(2, crash=True))
-    with pytest.raises(ValueError, match="no checkpoint to resume from"):
-        fit(tiny(), tmp_path / "run", resume=True)
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def _scribble(path: Path) -> None:
-    path.write_bytes(b"\x00" * 64)
-
-
-def unfinished(finished: Path, run: Path) -> None:
-    """A copy of a finished run that has yet to reach its end."""
-    shutil.copytree(finished, run)
-    shutil.rmtree(run / "final")
-
-
-@pytest.mark.parametrize("damage", [Path.unlink, _cut, _scribble])
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
-def test_a_damaged_checkpoint_is_named(name: str, damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
-    """Guards against a traceback from a file reader, or worse, training on with half of the state."""
-    run = tmp_path / "run"
-    unfinished(finished[0], run)
-    damage(run / "checkpoints" / "step-00000015" / name)
-    with pytest.raises(ValueError, match="step-00000015: not a readable checkpoint"):
-        fit(tiny(), run, resume=True)
-
-
-def test_a_checkpoint_of_another_model_is_refused(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
-    """Guards against a config edited between stopping and resuming."""
-    run = tmp_path / "run"
-    unfinished(finished[0], run)
-    wider = tiny(model=replace(MODEL, mlp_width=40))
-    with pytest.raises(ValueError, match=r"step-00000015: .*has shape .*expected .*another model"):
-        fit(wider, run, resume=True)
-    deeper = tiny(model=replace(MODEL, layers=2))
-    with pytest.raises(ValueError, match=r"step-00000015: .*another model"):
-        fit(deeper, run, resume=True)
-
-
-def test_ctrl_c_works_as_before_when_training_is_over(tmp_path: Path) -> None:
-    """Guards notebooks and the demo: handlers left behind would swallow the next Ctrl-C."""
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted):
-        fit(tiny(), tmp_path / "run", observer=StopAt(3))
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-
-
-def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
-    """Guards against a program one cannot leave while a long step or a save is going on."""
-
-    class Impatient(StopAt):
-        def on_step(self, report: StepReport) -> None:
-            super().on_step(report)
-            super().on_step(report)
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(tiny(), tmp_path / "run", observer=Impatient(3))
-
-
-def test_sigint_saves_says_how_to_go_on_and_exits_130(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Guards Ctrl-C as people meet it, in a process of its own; the resumed run ends as an uninterrupted one."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(RECIPES, "tiny/coconut", tiny)
-    longer = ["--curriculum.stage-epochs", "10", "10", "10", "10", "--validation.every-epochs", "50"]
-    command = ["train", "tiny/coconut", *longer, "--checkpoint-every", "1000"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", REGISTER + "import unspoken.__main__", *command, "--out", "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    log = tmp_path / "run" / "metrics.jsonl"
-    while not log.exists() or log.read_text().count("\n") < 3:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    (line,) = errors.decode().splitlines()
-    assert line.startswith("unspoken: stopped at step")
-    assert line.endswith("of 200, saved; continue with: unspoken train --resume run")
-    assert not (tmp_path / "run" / "final").exists()
-    cli.main(["train", "--resume", "run"])
-    cli.main([*command, "--out", "whole"])
-    capsys.readouterr()
-    assert digest(tmp_path / "run" / "final") == digest(tmp_path / "whole" / "final")
-    assert digest(tmp_path / "run" / "best") == digest(tmp_path / "whole" / "best")
-
-
-# ------------------------------------------------------------------------------------------------ after another run
-
-
-def test_a_run_after_another_starts_from_its_final_weights(tmp_path: Path) -> None:
-    """Guards the warm start: from the first run's end, not from its best weights or from random ones."""
-    first, second = tiny(), tiny(model=After(first=tiny()), optimizer=AdamW(lr=1e-12), seed=5)
-    fit(first, tmp_path / "first")
-    fit(second, tmp_path / "run")
-    assert digest(tmp_path / "run" / "first" / "final") == digest(tmp_path / "first" / "final")
-    fit(second, tmp_path / "given", first=tmp_path / "first")
-    assert not (tmp_path / "given" / "first").exists()
-    for run in ("run", "given"):
-        for name, value in final_weights(tmp_path / "first").items():
-            torch.testing.assert_close(final_weights(tmp_path / run)[name], value, rtol=0, atol=1e-8)
-    with pytest.raises(ValueError, match=r"is not a run of model\.first"):
-        fit(replace(second, model=After(first=tiny(seed=9))), tmp_path / "wrong", first=tmp_path / "first")
-
-
-@pytest.mark.parametrize("step", [7, 2])
-def test_a_run_stopped_while_the_first_one_trains_can_be_resumed(step: int, tmp_path: Path) -> None:
-    """Guards the longest part of such a run: whoever presses Ctrl-C in it must be told, and able, to go on."""
-    run, config = tmp_path / "run", tiny(model=After(first=tiny()))
-    fit(config, tmp_path / "whole")
-    with pytest.raises(Interrupted, match=f"--resume {run}$"):
-        fit(config, run, observer=StopAt(step))
-    fit(config, run, resume=True)
-    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
 
 
 # ---------------------------------------------------------------------------------------------------- two processes

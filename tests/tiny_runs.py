@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+
 from unspoken.config import AdamW, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut
@@ -75,3 +78,13 @@ class StopAt:
             os.kill(os.getpid(), signal.SIGINT)
 
     def on_validation(self, report: ValidationReport) -> None: ...
+
+
+def final_weights(run: Path) -> dict[str, torch.Tensor]:
+    """The weights a run ended with."""
+    return load_file(run / "final" / "model.safetensors")
+
+
+def losses(run: Path) -> list[float]:
+    """Every logged loss."""
+    return [line["loss"] for line in metrics(run, "step")]

@@ -40,7 +40,6 @@ from unspoken.model import LatentLM
 from unspoken.notes import Notes
 from unspoken.reports import Observer, Silent, StepReport, ValidationReport
 from unspoken.signals import stop_signals
-from unspoken.tasks.base import Example
 
 KEEP_CHECKPOINTS = 2
 
@@ -96,7 +95,7 @@ class _Fit:
             raise ValueError(f"{out}: no checkpoint to resume from; start it again with another --out")
         # All that can be wrong with data or model shows before the run folder is made.
         examples = config.task.examples("train")
-        self.valid = _take(config.task.examples("valid"), config.validation.examples)
+        self.valid = config.task.examples("valid")[: config.validation.examples]
         for name, found in (("training", examples), ("validation", self.valid)):
             if not found:
                 raise ValueError(f"{type(config.task).__name__} has no {name} examples")
@@ -393,10 +392,6 @@ class _Window:
 
 def _micro_batches(rows: Sequence[Layout], most: int | None, pad_id: int) -> list[Batch]:
     return [collate(chunk, pad_id=pad_id) for chunk in even_chunks(rows, most or max(len(rows), 1))]
-
-
-def _take(examples: Sequence[Example], most: int | None) -> Sequence[Example]:
-    return examples[: len(examples) if most is None else most]
 
 
 def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) -> Notes:

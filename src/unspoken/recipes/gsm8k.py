@@ -12,8 +12,8 @@ from dataclasses import replace
 from unspoken.config import AdamW, After, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, ICoT
+from unspoken.recipes import prosqa
 from unspoken.recipes.rows import Recipe, table1, with_method
-from unspoken.specs import GPT2
 from unspoken.tasks.gsm8k import GSM8K
 
 STAGED = (6, 3, 3, 3, 35)
@@ -22,14 +22,12 @@ STAGED = (6, 3, 3, 3, 35)
 
 def coconut() -> RunConfig:
     """Coconut on GSM8K: two thoughts a step, three steps, then all text removed (six thoughts)."""
-    return RunConfig(
+    return replace(
+        prosqa.coconut(),
         recipe="gsm8k/gpt2/coconut",
         task=GSM8K(),
         method=Coconut(max_stage=3, thoughts_per_step=2),
-        model=GPT2(),
         curriculum=Curriculum(stage_epochs=STAGED),
-        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
-        batch=BatchSize(rows=128, micro=32),
     )
 
 

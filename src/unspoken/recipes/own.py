@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unspoken.config import AdamW, BatchSize, RunConfig
+from unspoken.config import RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut
-from unspoken.recipes.prosqa import STAGED
+from unspoken.recipes import prosqa
 from unspoken.recipes.rows import Recipe, table1
-from unspoken.specs import GPT2
 from unspoken.tasks.commonsense import StrategyQA
 from unspoken.tasks.own import OwnFile
 
 
 def coconut() -> RunConfig:
     """Coconut on files of your own, named with --task.train-file and so on; a thought for each of six steps."""
-    return RunConfig(
-        recipe="own/gpt2/coconut",
-        task=OwnFile(),
-        method=Coconut(),
-        model=GPT2(),
-        curriculum=Curriculum(stage_epochs=STAGED),
-        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
-        batch=BatchSize(rows=128, micro=32),
-    )
+    return replace(prosqa.coconut(), recipe="own/gpt2/coconut", task=OwnFile())
 
 
 def strategyqa() -> RunConfig:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unspoken.config import AdamW, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, ICoT
+from unspoken.recipes import prosqa
 from unspoken.recipes.prosqa import STAGED
 from unspoken.recipes.rows import Recipe, table1, with_method
-from unspoken.specs import GPT2, Llama
+from unspoken.specs import Llama
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
 
 
 def coconut() -> RunConfig:
     """Coconut on ProntoQA: a thought for each of six steps, 5 epochs a stage, the last stage until epoch 50."""
-    return RunConfig(
-        recipe="prontoqa/gpt2/coconut",
-        task=ProntoQA(),
-        method=Coconut(),
-        model=GPT2(),
-        curriculum=Curriculum(stage_epochs=STAGED),
-        optimizer=AdamW(lr=1e-4, weight_decay=0.01),
-        batch=BatchSize(rows=128, micro=32),
-    )
+    return replace(prosqa.coconut(), recipe="prontoqa/gpt2/coconut", task=ProntoQA())
 
 
 def icot() -> RunConfig:
