@@ -7,7 +7,6 @@ into classes that are already imported: a config file cannot make the program im
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -21,6 +20,7 @@ import msgspec
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Method, ShuffledThoughts
 from unspoken.specs import ModelSpec
+from unspoken.suggest import nearest
 from unspoken.tasks import Task
 
 Precision = Literal["fp32", "bf16"]
@@ -278,12 +278,6 @@ def _value(hint: Any, data: Any, where: str) -> Any:
 
 def _subclasses(cls: type) -> list[type]:
     return [cls, *(found for child in cls.__subclasses__() for found in _subclasses(child))]
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name closest to a misspelt one, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

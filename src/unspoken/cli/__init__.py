@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
-from unspoken.config import nearest
 from unspoken.signals import terminated_as_interrupted
+from unspoken.suggest import nearest
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "demo": runs.demo,

@@ -14,7 +14,7 @@ import tyro
 from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse, working
 from unspoken.cli.checking import audit, validate
 from unspoken.cli.reading import Read
-from unspoken.config import nearest
+from unspoken.suggest import nearest
 from unspoken.tasks.base import FileTask, Generator, Split
 
 if TYPE_CHECKING:

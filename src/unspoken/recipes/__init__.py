@@ -6,9 +6,10 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 
 from __future__ import annotations
 
-from unspoken.config import RunConfig, nearest
+from unspoken.config import RunConfig
 from unspoken.recipes import demo, gsm8k, multiplication, own, planning, prontoqa, prosqa
 from unspoken.recipes.rows import Recipe
+from unspoken.suggest import nearest
 
 RECIPES: dict[str, Recipe] = {
     **demo.RECIPES,

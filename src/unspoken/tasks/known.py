@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, final
 
 import msgspec
 
+from unspoken.suggest import nearest
 from unspoken.tasks.base import FileTask, Generator, Task
 from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
 from unspoken.tasks.graphs import GraphSource
@@ -107,11 +107,8 @@ def find_task(name: str) -> Task:
         ValueError: there is none; the message suggests the nearest.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
         raise ValueError(
-            f"no task named {name!r}, and no such file"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-            + f"; the tasks are {', '.join(TASKS)}"
+            f"no task named {name!r}, and no such file{nearest(name, TASKS)}; the tasks are {', '.join(TASKS)}"
         )
     return TASKS[name]
 
