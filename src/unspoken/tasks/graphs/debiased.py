@@ -21,7 +21,7 @@ A drawing of the parts is taken or left before either coin is tossed. Hence, wha
 - **If it ignores the direction of facts, it is right in half of the problems**, even where it looks at who is asked
   about: with everything else fixed, the first coin turns the answer round and leaves all undirected edges, and which
   nodes are entities, as they are. That covers the undirected distance from the entity to the options (right in 87.1 %
-  of the released rows), neighbours in common, random walks (up to 95.0 %), clusters, and words side by side.
+  of the released rows), neighbours in common, random walks (95.1 %), clusters, and words side by side.
 - **If it takes directions only from facts about what lies within one hop of the entity**, the same holds: the links'
   far ends are 3 hops away or more. The sets of exact lengths put the links farther down, and farther above the options
   too (`beside_links`). With chains of 4 hops or more, "a parent of the option within 2 hops of the entity" (70.4 % of
