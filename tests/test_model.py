@@ -33,10 +33,10 @@ from tiny import (
     shared,
     tolerance,
 )
-from unspoken.batch import Batch, collate
+from unspoken.batch import Batch, collate, column_spans
 from unspoken.layout import IGNORE_INDEX, Layout
 from unspoken.methods import Coconut, DetachedThoughts, ShuffledThoughts
-from unspoken.model import LatentLM, LatentOutput, column_spans
+from unspoken.model import LatentLM, LatentOutput
 
 ragged = st.lists(layouts(), min_size=1, max_size=4)
 

@@ -1,11 +1,15 @@
-"""The only place that knows model families: embed, run, unembed, feed back.
+"""The only place that knows model families: embed, start, unembed, feed back.
 
 Every Hugging Face causal LM whose forward is "embed, base model, unembed" needs nothing here. A family that scales its
 embeddings inside the base model or transforms its logits has a small subclass; `FAMILIES` maps its `model_type`.
+
+A `Session` is one batch on its way through the base model. `Stock` calls the library's modules over the library's
+cache; `Fast` runs the same weights through `blocks.py`, where the family is known there and nobody asked for "plain".
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import final
 
 import torch
@@ -13,8 +17,27 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from unspoken.blocks import Blocks, Growing, as_mask, blocks_of
+from unspoken.specs import Engine
+
 Mask = Tensor | dict[str, Tensor]
 """What the base model takes for a mask: one for all layers, or one for each type of layer."""
+
+
+class Session(ABC):
+    """One batch on its way through the base model: what has been run so far, and how to run on."""
+
+    @abstractmethod
+    def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
+        """Runs the columns `span`, the next ones; last hidden states, after the final norm, of the last `keep`."""
+
+    @abstractmethod
+    def extend(self, embeds: Float[Tensor, "B 1 D"], positions: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Runs one further token in every row, at the given positions, in a new column."""
+
+    @abstractmethod
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        """Keeps these rows only."""
 
 
 class Backbone:
@@ -23,7 +46,7 @@ class Backbone:
     Not an `nn.Module`: the model's weights are registered once, in `LatentLM`, so that `save_file` sees no aliases.
     """
 
-    def __init__(self, lm: PreTrainedModel) -> None:
+    def __init__(self, lm: PreTrainedModel, engine: Engine) -> None:
         self.lm = lm
         embeddings, head = lm.get_input_embeddings(), lm.get_output_embeddings()
         if not isinstance(embeddings, nn.Module) or not isinstance(head, nn.Module):
@@ -43,8 +66,14 @@ class Backbone:
             "full_attention",
             "sliding_attention",
         }
+        self._blocks = blocks_of(lm) if engine == "fast" and self._ours else None
         # Not from `config`: there GPT-2 calls it n_positions.
         self.max_positions: int | None = getattr(text, "max_position_embeddings", None)
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """The fast blocks; None where this model, or whoever hooks into its blocks, needs the library's modules."""
+        return None if self._blocks is None or self._blocks.hooked else self._blocks
 
     def embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Token embeddings as the base model takes them."""
@@ -60,9 +89,26 @@ class Backbone:
         assert head is not None
         return head(hidden)
 
-    def new_cache(self) -> DynamicCache:
-        # Without a config every layer keeps all keys; our masks cut the windows.
-        return DynamicCache() if self._ours else DynamicCache(config=self.lm.config)
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What matrix products give: autocast's dtype inside autocast, else the model's."""
+        device = self.lm.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.lm.dtype
+
+    def start(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Session:
+        """A session over a padded batch, nothing run yet."""
+        blocks = self.blocks
+        if blocks is not None:
+            return Fast(self, blocks, attention_mask, position_ids)
+        return Stock(self, attention_mask, position_ids)
+
+    def causal(self, attention_mask: Int[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"]:
+        """Who may look at whom."""
+        num_tokens = attention_mask.shape[1]
+        causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=attention_mask.device).tril()
+        # A padded position attends to itself, so that no softmax is over nothing; nobody attends to it.
+        itself = torch.eye(num_tokens, dtype=torch.bool, device=attention_mask.device)
+        return (causal & attention_mask.bool()[:, None, None, :]) | itself
 
     def prepare_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
         """The mask of a whole walk, built once: the library would build it again, and synchronise, in every pass.
@@ -72,11 +118,7 @@ class Backbone:
         """
         if not self._ours:
             return attention_mask
-        num_tokens = attention_mask.shape[1]
-        causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=attention_mask.device).tril()
-        # A padded position attends to itself, so that no softmax is over nothing; nobody attends to it.
-        itself = torch.eye(num_tokens, dtype=torch.bool, device=attention_mask.device)
-        return self._masks((causal & attention_mask.bool()[:, None, None, :]) | itself, position_ids, position_ids)
+        return self._masks(self.causal(attention_mask), position_ids, position_ids)
 
     def extend_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
         """The mask of one further token, the last column, which attends to all columns kept."""
@@ -93,22 +135,9 @@ class Backbone:
         sliding = self._as_mask(allowed & near)
         return {"full_attention": full, "sliding_attention": sliding} if self._mixed else sliding
 
-    def run(
-        self,
-        embeds: Float[Tensor, "B S D"],
-        *,
-        mask: Mask,
-        position_ids: Int[Tensor, "B S"],
-        cache: DynamicCache,
-    ) -> Float[Tensor, "B S D"]:
-        """Runs S further positions, growing the cache; last hidden states after the final norm."""
-        return self.lm.base_model(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+    def new_cache(self) -> DynamicCache:
+        # Without a config every layer keeps all keys; our masks cut the windows.
+        return DynamicCache() if self._ours else DynamicCache(config=self.lm.config)
 
     def _as_mask(self, allowed: Bool[Tensor, "B 1 S T"]) -> Tensor:
         if self.lm.config._attn_implementation == "sdpa":
@@ -119,7 +148,85 @@ class Backbone:
         )
 
 
-def slice_mask(mask: Mask, span: slice) -> Mask:
+@final
+class Stock(Session):
+    """The library's own modules over the library's own cache."""
+
+    def __init__(
+        self, backbone: Backbone, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]
+    ) -> None:
+        self._backbone = backbone
+        self._attention_mask, self._position_ids = attention_mask, position_ids
+        self._mask = backbone.prepare_mask(attention_mask, position_ids)
+        self._cache = backbone.new_cache()
+
+    def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
+        return self._run(embeds, _sliced(self._mask, span), self._position_ids[:, span])[:, -keep:]
+
+    def extend(self, embeds: Float[Tensor, "B 1 D"], positions: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        ones = self._attention_mask.new_ones(len(embeds), 1)
+        self._attention_mask = torch.cat([self._attention_mask, ones], dim=1)
+        self._position_ids = torch.cat([self._position_ids, positions[:, None]], dim=1)
+        mask = self._backbone.extend_mask(self._attention_mask, self._position_ids)
+        return self._run(embeds, mask, positions[:, None])[:, 0]
+
+    def _run(self, embeds: Tensor, mask: Mask, position_ids: Tensor) -> Tensor:
+        return self._backbone.lm.base_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        self._attention_mask, self._position_ids = self._attention_mask[rows], self._position_ids[rows]
+        self._cache.batch_select_indices(rows)
+
+
+@final
+class Fast(Session):
+    """The same weights through `blocks.py`."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        blocks: Blocks,
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+    ) -> None:
+        self._blocks, self._dtype = blocks, backbone.compute_dtype
+        self._attention_mask = attention_mask
+        self._places = blocks.places(position_ids)
+        self._mask = as_mask(backbone.causal(attention_mask), dtype=self._dtype)
+        self.memory = Growing(len(blocks.layers))
+
+    def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
+        return self._blocks.run(
+            embeds,
+            places=tuple(place[:, span] for place in self._places),
+            mask=self._mask[:, :, span, : span.stop],
+            memory=self.memory,
+            keep=keep,
+        )
+
+    def extend(self, embeds: Float[Tensor, "B 1 D"], positions: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        ones = self._attention_mask.new_ones(len(embeds), 1)
+        self._attention_mask = torch.cat([self._attention_mask, ones], dim=1)
+        return self._blocks.run(
+            embeds,
+            places=self._blocks.places(positions[:, None]),
+            mask=as_mask(self._attention_mask.bool()[:, None, None, :], dtype=self._dtype),
+            memory=self.memory,
+            keep=1,
+        )[:, 0]
+
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        self._attention_mask = self._attention_mask[rows]
+        self.memory.select(rows)
+
+
+def _sliced(mask: Mask, span: slice) -> Mask:
     """The part of `Backbone.prepare_mask`'s result for the queries in `span`."""
     if isinstance(mask, dict):
         return {name: _slice(each, span) for name, each in mask.items()}
@@ -158,6 +265,6 @@ class Granite(Backbone):
 FAMILIES: dict[str, type[Backbone]] = {"gemma2": Gemma2, "gemma3_text": Gemma2, "granite": Granite}
 
 
-def backbone_of(lm: PreTrainedModel) -> Backbone:
+def backbone_of(lm: PreTrainedModel, engine: Engine) -> Backbone:
     """The backbone of a model's family."""
-    return FAMILIES.get(lm.config.model_type, Backbone)(lm)
+    return FAMILIES.get(lm.config.model_type, Backbone)(lm, engine)

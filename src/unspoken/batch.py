@@ -1,14 +1,16 @@
-"""Batches: what the model eats.
+"""Batches: what the model eats, and the plan of how to walk through it.
 
 Letters: B rows, T tokens after padding. Rows are shifted right so that first thoughts share a column, because every
 column with a thought costs a forward pass of its own; the rest of the padding is on the right. Padding changes speed,
 never values: it is masked, and `position_ids` count real tokens only.
+
+The plan is made here, on the host, where the rows are still lists: asking a device for it would make every step wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +18,106 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unspoken.layout import IGNORE_INDEX, Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Columns `start` to `stop` of one forward pass; somebody reads the output of the last `keep` of them."""
+
+    start: int
+    stop: int
+    keep: int
+    thinking: int
+    """How many rows think in it; a span in which somebody thinks is one column wide."""
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a batch is walked through: its passes, and which outputs are read. C counts all passes' kept columns."""
+
+    spans: tuple[Span, ...]
+    label_index: Int[Tensor, " R"]
+    """Where each target is predicted, in the (B * C) kept outputs."""
+    label_ids: Int[Tensor, " R"]
+    """The targets."""
+    label_range: tuple[int, int] | None
+    """Smallest and largest target; None where there are none."""
+    thoughts: tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]] | None
+    """Which thought column holds each row's k-th thought, and whether it has that many; None where all rows think
+    in every thought column."""
+
+    def to(self, device: torch.device) -> Plan:
+        """The same plan with its tensors on a device."""
+        thoughts = self.thoughts
+        if thoughts is not None:
+            thoughts = thoughts[0].to(device, non_blocking=True), thoughts[1].to(device, non_blocking=True)
+        return replace(
+            self,
+            label_index=self.label_index.to(device, non_blocking=True),
+            label_ids=self.label_ids.to(device, non_blocking=True),
+            thoughts=thoughts,
+        )
+
+
+def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
+    """Column ranges to run one after another: every column with a thought stands alone."""
+    spans: list[slice] = []
+    start = 0
+    num_tokens = is_thought.shape[1]
+    for column in is_thought.any(0).nonzero().flatten().tolist():
+        if start < column:
+            spans.append(slice(start, column))
+        spans.append(slice(column, column + 1))
+        start = column + 1
+    if start < num_tokens:
+        spans.append(slice(start, num_tokens))
+    return spans
+
+
+def make_plan(is_thought: Bool[Tensor, "B T"], labels: Int[Tensor, "B T"] | None, *, whole: bool) -> Plan:
+    """The plan of a batch; `whole` keeps every column's output, not only what labels and thoughts read.
+
+    Waits for the device where the tensors are on one.
+    """
+    is_thought = is_thought.cpu()
+    targets = torch.full_like(is_thought, IGNORE_INDEX, dtype=torch.long) if labels is None else labels.cpu()
+    thinking = is_thought.sum(0).tolist()
+    # The output at a column is read where the next column holds a target or a thought.
+    labelled = targets[:, 1:] != IGNORE_INDEX
+    read = torch.cat([labelled.any(0), torch.zeros(1, dtype=torch.bool)])
+    spans: list[Span] = []
+    kept: list[int] = []
+    for span in column_spans(is_thought):
+        needed = read[span].nonzero()
+        keep = 1 if not len(needed) else span.stop - span.start - int(needed[0])
+        if whole:
+            keep = span.stop - span.start
+        spans.append(Span(start=span.start, stop=span.stop, keep=keep, thinking=thinking[span.start]))
+        kept += range(span.stop - keep, span.stop)
+    place = torch.zeros(is_thought.shape[1], dtype=torch.long)
+    place[kept] = torch.arange(len(kept))
+    rows, columns = labelled.nonzero(as_tuple=True)
+    label_ids = targets[:, 1:][labelled]
+    return Plan(
+        spans=tuple(spans),
+        label_index=rows * len(kept) + place[columns],
+        label_ids=label_ids,
+        label_range=(int(label_ids.min()), int(label_ids.max())) if len(label_ids) else None,
+        thoughts=_order(is_thought),
+    )
+
+
+def _order(is_thought: Bool[Tensor, "B T"]) -> tuple[Tensor, Tensor] | None:
+    columns = is_thought[:, is_thought.any(0)]
+    if bool(columns.all()):
+        return None
+    most = int(columns.sum(1).max())
+    order = columns.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    return order, columns.gather(1, order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +129,12 @@ class Batch:
     attention_mask: Int[Tensor, "B T"]
     position_ids: Int[Tensor, "B T"]
     is_thought: Bool[Tensor, "B T"]
+    plan: Plan
+    """The passes of this batch, and which outputs its labels read."""
     num_labels: int
     """Targets in this batch, counted before the batch went to a device, so that counting costs no synchronisation."""
+    num_tokens: int
+    """Real tokens, padding left out."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -44,8 +150,10 @@ class Batch:
         }
 
     def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors().items()}
-        return Batch(**moved, num_labels=self.num_labels)
+        return replace(self, **moved, plan=self.plan.to(device))
 
 
 def collate(rows: Sequence[Layout], *, pad_id: int) -> Batch:
@@ -68,11 +176,16 @@ def collate(rows: Sequence[Layout], *, pad_id: int) -> Batch:
         ]
         return torch.tensor(padded, dtype=dtype)
 
+    labels = pad([row.labels for row in rows], IGNORE_INDEX, torch.long)
+    is_thought = pad([row.is_thought for row in rows], False, torch.bool)
+    plan = make_plan(is_thought, labels, whole=False)
     return Batch(
         input_ids=pad([row.input_ids for row in rows], pad_id, torch.long),
-        labels=pad([row.labels for row in rows], IGNORE_INDEX, torch.long),
+        labels=labels,
         attention_mask=pad([[1] * len(row) for row in rows], 0, torch.long),
         position_ids=pad([range(len(row)) for row in rows], 0, torch.long),
-        is_thought=pad([row.is_thought for row in rows], False, torch.bool),
-        num_labels=sum(label != IGNORE_INDEX for row in rows for label in row.labels),
+        is_thought=is_thought,
+        plan=plan,
+        num_labels=len(plan.label_ids),
+        num_tokens=sum(map(len, rows)),
     )

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache, LogitsProcessorList
+from transformers import LogitsProcessorList
 from transformers.generation.logits_process import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
-from unspoken.backbones import Backbone
+from unspoken.backbones import Backbone, Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,10 @@ class Sampling:
 
 def decode(
     backbone: Backbone,
+    session: Session,
     *,
     last_hidden: Float[Tensor, "B D"],
     next_position: Int[Tensor, " B"],
-    attention_mask: Int[Tensor, "B T"],
-    position_ids: Int[Tensor, "B T"],
-    cache: DynamicCache,
     max_new_tokens: int,
     stop_ids: Int[Tensor, " S"],
     pad_id: int,
@@ -68,8 +66,8 @@ def decode(
 ) -> Int[Tensor, "B N"]:
     """Up to `max_new_tokens` tokens a row, the stop token included; `pad_id` after it. N is the longest row's count.
 
-    `last_hidden` is each row's hidden state at its last prompt token and `next_position` the position after it.
-    Greedy without `sampling`.
+    `session` has run the prompts, `last_hidden` is each row's hidden state at its last prompt token and
+    `next_position` the position after it. Greedy without `sampling`.
     """
     num_rows = len(last_hidden)
     tokens = torch.full((num_rows, max_new_tokens), pad_id, dtype=torch.long, device=last_hidden.device)
@@ -94,17 +92,8 @@ def decode(
         if num_going == 0 or written == max_new_tokens:
             break
         if num_going < len(rows):
-            rows, token, next_position, attention_mask, position_ids = (
-                rows[going], token[going], next_position[going], attention_mask[going], position_ids[going]
-            )  # fmt: skip
-            cache.batch_select_indices(going.nonzero()[:, 0])
-        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(rows), 1)], dim=1)
-        position_ids = torch.cat([position_ids, next_position[:, None]], dim=1)
-        last_hidden = backbone.run(
-            backbone.embed(token[:, None]),
-            mask=backbone.extend_mask(attention_mask, position_ids),
-            position_ids=next_position[:, None],
-            cache=cache,
-        )[:, 0]
+            rows, token, next_position = rows[going], token[going], next_position[going]
+            session.select(going.nonzero()[:, 0])
+        last_hidden = session.extend(backbone.embed(token[:, None]), next_position)
         next_position = next_position + 1
     return tokens[:, :written]

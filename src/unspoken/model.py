@@ -3,10 +3,12 @@
 How a forward pass goes:
 
 1. embed all tokens at once;
-2. cut the columns into spans: every column with a thought stands alone, the text between goes in one piece;
-3. run the spans one after another over one growing cache. In a thought column the input is
+2. cut the columns into spans (`batch.Plan`): every column with a thought stands alone, text between goes in one piece;
+3. run the spans one after another in one session, which keeps keys and values. In a thought column the input is
    `where(is_thought, last hidden state, embedding)`: n thought columns cost n + 1 passes, as in the paper;
 4. unembed the hidden states that have a label, and no others.
+
+A batch from `collate` brings its plan along. Without one, `forward` makes it from the tensors, which waits for a GPU.
 
 Letters: B rows, T tokens, D hidden size, V vocabulary, K thoughts.
 """
@@ -23,14 +25,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from unspoken.backbones import backbone_of, slice_mask
-from unspoken.batch import collate
+from unspoken import processor
+from unspoken.backbones import Session, backbone_of
+from unspoken.batch import Plan, collate, make_plan
 from unspoken.generate import Sampling, decode
-from unspoken.layout import IGNORE_INDEX, MARKERS, Marks, lay_out
+from unspoken.layout import MARKERS, Marks, lay_out
 from unspoken.markers import add_markers, find_markers
 from unspoken.notes import Notes
+from unspoken.specs import Engine
 from unspoken.tokenization import encode
 
 FeedBack = Callable[[Tensor, Tensor], Tensor]
@@ -44,38 +48,29 @@ def itself(hidden: Tensor, is_thought: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentOutput:
-    """What a forward pass gives. Loss is None without labels, logits are None unless asked for."""
+    """What a forward pass gives. Loss is None without labels, logits are None unless asked for.
+
+    C columns have an output: all T, or where the caller brought a plan those that the plan keeps.
+    """
 
     loss: Float[Tensor, ""] | None
     """Mean over labelled tokens."""
     loss_sum: Float[Tensor, ""] | None
-    logits: Float[Tensor, "B T V"] | None
+    logits: Float[Tensor, "B C V"] | None
     thoughts: Float[Tensor, "B K D"]
     """What was fed at each row's thoughts in order; zero beyond a row's own count."""
-    hidden: Float[Tensor, "B T D"]
+    hidden: Float[Tensor, "B C D"]
     """Last hidden states after the final norm."""
-    cache: DynamicCache
-
-
-def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
-    """Column ranges to run one after another: every column with a thought stands alone."""
-    spans: list[slice] = []
-    start = 0
-    num_tokens = is_thought.shape[1]
-    for column in is_thought.any(0).nonzero().flatten().tolist():
-        if start < column:
-            spans.append(slice(start, column))
-        spans.append(slice(column, column + 1))
-        start = column + 1
-    if start < num_tokens:
-        spans.append(slice(start, num_tokens))
-    return spans
+    session: Session
+    """What has been run, ready to go on."""
 
 
 class LatentLM(nn.Module):
     """Any Hugging Face causal LM, with continuous thoughts where `is_thought` says so.
 
-    The base model is `lm`, unchanged: saving writes it as stock transformers knows it.
+    The base model is `lm`, unchanged: saving writes it as stock transformers knows it. `engine` is how it is run:
+    "plain" leaves every fast path off (see `specs.Engine`); "fast" also tells this process how to use its CPU
+    (`processor.py`).
 
     Raises:
         ValueError: the model has no embeddings to feed, or uses Hugging Face's gradient checkpointing in training.
@@ -86,10 +81,15 @@ class LatentLM(nn.Module):
         lm: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None = None,
         notes: Notes | None = None,
+        *,
+        engine: Engine = "fast",
     ) -> None:
         super().__init__()
         self.lm = lm
-        self.backbone = backbone_of(lm)
+        self.engine: Engine = engine
+        self.backbone = backbone_of(lm, engine)
+        if engine == "fast":
+            processor.tune()
         self.tokenizer = tokenizer
         self.notes = notes if notes is not None else Notes()
         # A loaded model is in evaluation mode, a new one in training mode; a wrapper must not say otherwise.
@@ -100,7 +100,9 @@ class LatentLM(nn.Module):
         return self.lm.device
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, dtype: torch.dtype = torch.float32, **kwargs: Any) -> LatentLM:
+    def from_pretrained(
+        cls, path: str | Path, *, dtype: torch.dtype = torch.float32, engine: Engine = "fast", **kwargs: Any
+    ) -> LatentLM:
         """Loads a plain Hugging Face causal LM, or one that `save_pretrained` wrote.
 
         Markers the tokenizer lacks are added, with an embedding row each (see `add_markers`). float32 unless told
@@ -119,7 +121,7 @@ class LatentLM(nn.Module):
             raise ValueError(f"{path}: no model could be loaded: {str(error).splitlines()[0]}") from error
         assert isinstance(tokenizer, PreTrainedTokenizerBase)
         add_markers(lm, tokenizer)
-        return cls(lm, tokenizer, Notes.read(folder))
+        return cls(lm, tokenizer, Notes.read(folder), engine=engine)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Writes model, tokenizer and our notes; stock transformers loads the folder as the plain base model.
@@ -182,18 +184,17 @@ class LatentLM(nn.Module):
             )
         if self.training:
             raise ValueError("generate needs the model in evaluation mode; call model.eval() first")
-        hidden, _, cache = self._walk(input_ids, attention_mask, position_ids, is_thought, feed_back)
+        plan = _whole_plan(is_thought, position_ids, None)
+        hidden, _, session = self._walk(input_ids, attention_mask, position_ids, is_thought, plan, feed_back)
         columns = torch.arange(input_ids.shape[1], device=input_ids.device)
         last = (columns * attention_mask).amax(1)
         stop = eos_token_id if eos_token_id is not None else self._eos_token_ids()
         stop_ids = torch.tensor([stop] if isinstance(stop, int) else stop, dtype=torch.long, device=input_ids.device)
         return decode(
             self.backbone,
+            session,
             last_hidden=hidden[torch.arange(len(hidden), device=hidden.device), last],
             next_position=next_position,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            cache=cache,
             max_new_tokens=max_new_tokens,
             stop_ids=stop_ids,
             pad_id=self.pad_id,
@@ -270,35 +271,40 @@ class LatentLM(nn.Module):
         position_ids: Int[Tensor, "B T"] | None = None,
         labels: Int[Tensor, "B T"] | None = None,
         is_thought: Bool[Tensor, "B T"] | None = None,
+        plan: Plan | None = None,
         feed_back: FeedBack = itself,
         return_logits: bool = False,
     ) -> LatentOutput:
         """Runs a batch; rows may be padded on either side and have any number of thoughts.
 
         `labels` are not shifted: the label at position t is the token at t, predicted from t - 1, and `IGNORE_INDEX`
-        carries no loss. `feed_back` says what stands at a thought (the paper: the last hidden state itself).
+        carries no loss. `plan` (`Batch.plan`, of this very batch, thoughts and labels) spares the device the questions
+        it answers and leaves out outputs nobody reads; then `labels` only says that a loss is wanted. `feed_back` says
+        what stands at a thought (the paper: the last hidden state itself).
 
         Raises:
             ValueError: the batch is empty, a thought comes first in its row, a row is longer than the model's
                 positions, or a label is outside the vocabulary.
         """
         attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
-        hidden, thoughts, cache = self._walk(input_ids, attention_mask, position_ids, is_thought, feed_back)
+        if labels is not None and labels.shape != input_ids.shape:
+            raise ValueError(f"labels has shape {tuple(labels.shape)}, expected {tuple(input_ids.shape)} as input_ids")
+        if plan is None:
+            plan = _whole_plan(is_thought, position_ids, labels)
+        hidden, thoughts, session = self._walk(
+            input_ids, attention_mask, position_ids, is_thought, plan, feed_back
+        )  # fmt: skip
         loss = loss_sum = None
         if labels is not None:
-            if labels.shape != input_ids.shape:
-                raise ValueError(
-                    f"labels has shape {tuple(labels.shape)}, expected {tuple(input_ids.shape)} as input_ids"
-                )
-            loss_sum, num_labels = self._loss_sum(hidden, labels)
-            loss = loss_sum / max(num_labels, 1)
+            loss_sum = self._loss_sum(hidden, plan)
+            loss = loss_sum / max(len(plan.label_ids), 1)
         return LatentOutput(
             loss=loss,
             loss_sum=loss_sum,
             logits=self.backbone.unembed(hidden) if return_logits else None,
             thoughts=thoughts,
             hidden=hidden,
-            cache=cache,
+            session=session,
         )
 
     def _complete(
@@ -342,67 +348,58 @@ class LatentLM(nn.Module):
         attention_mask: Int[Tensor, "B T"],
         position_ids: Int[Tensor, "B T"],
         is_thought: Bool[Tensor, "B T"],
+        plan: Plan,
         feed_back: FeedBack,
-    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B K D"], DynamicCache]:
+    ) -> tuple[Float[Tensor, "B C D"], Float[Tensor, "B K D"], Session]:
         embeds = self.backbone.embed(input_ids)
-        mask = self.backbone.prepare_mask(attention_mask, position_ids)
-        cache = self.backbone.new_cache()
+        session = self.backbone.start(attention_mask, position_ids)
         outputs: list[Tensor] = []
         fed: list[Tensor] = []
-        columns: list[int] = []
-        thinking = set(is_thought.any(0).nonzero().flatten().tolist())
-        for span in column_spans(is_thought):
-            x = embeds[:, span]
-            if span.start in thinking:
-                if not outputs:
-                    raise ValueError("a continuous thought needs at least one token before it in its row")
+        for span in plan.spans:
+            x = embeds[:, span.columns]
+            if span.thinking:
                 think = is_thought[:, span.start]
-                if bool((think & (position_ids[:, span.start] == 0)).any()):
-                    raise ValueError("a continuous thought needs at least one token before it in its row")
                 thought = feed_back(outputs[-1][:, -1], think).to(x.dtype)
-                x = torch.where(think[:, None], self.backbone.feed_back(thought), x[:, 0])[:, None]
+                back = self.backbone.feed_back(thought)[:, None]
+                x = back if span.thinking == len(x) else torch.where(think[:, None, None], back, x)
                 fed.append(thought)
-                columns.append(span.start)
-            outputs.append(
-                self.backbone.run(x, mask=slice_mask(mask, span), position_ids=position_ids[:, span], cache=cache)
-            )
+            outputs.append(session.run(x, span.columns, keep=span.keep))
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
-        return hidden, _gather_thoughts(fed, is_thought[:, columns], like=hidden), cache
+        return hidden, _gather_thoughts(fed, plan, like=hidden), session
 
-    def _loss_sum(self, hidden: Float[Tensor, "B T D"], labels: Int[Tensor, "B T"]) -> tuple[Float[Tensor, ""], int]:
-        targets = labels[:, 1:]
-        labelled = targets != IGNORE_INDEX
+    def _loss_sum(self, hidden: Float[Tensor, "B C D"], plan: Plan) -> Float[Tensor, ""]:
         # Rows with a label only: the unembedding is the larger part of a small model's arithmetic.
-        logits = self.backbone.unembed(hidden[:, :-1][labelled])
-        wanted = targets[labelled]
-        if wanted.numel() and not 0 <= int(wanted.min()) <= int(wanted.max()) < logits.shape[-1]:
-            raise ValueError(
-                f"labels go from {int(wanted.min())} to {int(wanted.max())}, but the vocabulary has "
-                f"{logits.shape[-1]} tokens; were the labels made with another tokenizer?"
-            )
+        logits = self.backbone.unembed(hidden.flatten(0, 1)[plan.label_index])
+        if plan.label_range is not None:
+            smallest, largest = plan.label_range
+            if not 0 <= smallest <= largest < logits.shape[-1]:
+                raise ValueError(
+                    f"labels go from {smallest} to {largest}, but the vocabulary has {logits.shape[-1]} tokens; were "
+                    "the labels made with another tokenizer?"
+                )
         if logits.dtype != torch.float64:
             logits = logits.float()
-        return F.cross_entropy(logits, wanted, reduction="sum"), wanted.numel()
+        return F.cross_entropy(logits, plan.label_ids, reduction="sum")
 
 
-def _check_shape(name: str, tensor: Tensor, input_ids: Tensor) -> None:
-    if tensor.shape != input_ids.shape:
-        raise ValueError(
-            f"{name} has shape {tuple(tensor.shape)}, expected {tuple(input_ids.shape)}, that of input_ids"
-        )
+def _whole_plan(
+    is_thought: Bool[Tensor, "B T"], position_ids: Int[Tensor, "B T"], labels: Int[Tensor, "B T"] | None
+) -> Plan:
+    """A plan that keeps every output, for tensors that came without one."""
+    plan = make_plan(is_thought, labels, whole=True)
+    if plan.spans[0].thinking or bool((is_thought & (position_ids == 0)).any()):
+        raise ValueError("a continuous thought needs at least one token before it in its row")
+    return plan.to(is_thought.device)
 
 
 def _gather_thoughts(
-    fed: Sequence[Float[Tensor, "B D"]], is_thought: Bool[Tensor, "B C"], *, like: Float[Tensor, "B T D"]
+    fed: Sequence[Float[Tensor, "B D"]], plan: Plan, *, like: Float[Tensor, "B C D"]
 ) -> Float[Tensor, "B K D"]:
-    """Each row's own thoughts in order, out of the C columns in which some row thinks; zero-padded."""
-    num_rows, num_columns = is_thought.shape
+    """Each row's own thoughts in order, out of the columns in which some row thinks; zero-padded."""
     if not fed:
-        return like.new_zeros(num_rows, 0, like.shape[-1])
+        return like.new_zeros(len(like), 0, like.shape[-1])
     columns = torch.stack(list(fed), dim=1)
-    most = int(is_thought.sum(1).max())
-    if most == num_columns and bool(is_thought.all()):
+    if plan.thoughts is None:
         return columns
-    order = is_thought.int().argsort(dim=1, descending=True, stable=True)[:, :most]
-    ordered = columns.gather(1, order[..., None].expand(-1, -1, columns.shape[-1]))
-    return ordered * is_thought.gather(1, order)[..., None]
+    order, there = plan.thoughts
+    return columns.gather(1, order[..., None].expand(-1, -1, columns.shape[-1])) * there[..., None]

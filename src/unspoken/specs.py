@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Literal, final
 
 Attention = Literal["sdpa", "eager"]
+Engine = Literal["fast", "plain"]
+"""fast: our own blocks, refilled decoding and CPU settings where they apply; plain: the library's modules, unaided.
+Both compute the same function."""
 
 
 class TokenizerSpec(ABC):

@@ -68,7 +68,7 @@ class Method(ABC):
 
     def loss(self, model: LatentLM, batch: Batch) -> Tensor:
         """The *sum* of the losses of a batch; the loop divides by the label count of the global batch."""
-        return model(**batch.tensors(), feed_back=self.feed_back).loss_sum
+        return model(**batch.tensors(), plan=batch.plan, feed_back=self.feed_back).loss_sum
 
     def feed_back(self, hidden: Tensor, is_thought: Tensor) -> Tensor:
         """What stands at a thought's position, given every row's last hidden state (B, D) and which rows think (B,)."""

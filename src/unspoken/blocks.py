@@ -1,0 +1,306 @@
+"""GPT-2's and Llama's blocks in fewer and larger operators, on the library's own modules and weights.
+
+The same function as the stock model, which tests hold in float64, with four differences:
+
+1. the last block works out only the trailing columns that somebody reads: a label, a thought, the next token;
+2. GPT-2's GELU is one operator; stock GPT-2 writes it as eight, the larger part of a small model's step on a CPU;
+3. attention on a CPU is two matrix products and a softmax, which at these sizes takes a fraction of the time of
+   PyTorch's fused CPU kernel; on a GPU it is the fused kernel;
+4. the keys and values of the question are kept as they are, and what comes later is kept apart from them: a thought
+   looks at both without copying the question's again.
+
+What a family does differently is in its subclass; `blocks_of` knows which models these are.
+
+Letters: B rows, S columns run now, T columns so far, H heads, G key-value heads, C width of a head, D hidden size.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+Places = tuple[Tensor, ...]
+"""What a family makes of positions, once a batch; dimension 1 counts columns."""
+
+_LARGEST_PRODUCT = 1 << 21
+"""Scores (S x T) up to which attention on a CPU is spelt out; beyond it their memory costs more than it saves."""
+
+
+class Memory(Protocol):
+    """Where keys and values are kept."""
+
+    def attend(
+        self,
+        layer: int,
+        q: Float[Tensor, "B H S C"],
+        k: Float[Tensor, "B G S C"],
+        v: Float[Tensor, "B G S C"],
+        *,
+        mask: Tensor,
+        scale: float,
+        dropout: float,
+    ) -> Float[Tensor, "B H S C"]:
+        """Keeps `k` and `v`, then attends to everything kept. `q` may be fewer trailing columns than `k`."""
+        ...
+
+
+@final
+class Growing:
+    """Keys and values of a walk, with gradients: the first text as one piece, everything after it as another."""
+
+    def __init__(self, num_layers: int) -> None:
+        self.pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(num_layers)]
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor, scale: float, dropout: float
+    ) -> Tensor:
+        pieces = self.pieces[layer]
+        if len(pieces) < 2:
+            pieces.append((k, v))
+        else:
+            keys, values = pieces[1]
+            pieces[1] = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
+        if q.device.type != "cpu" and len(pieces) > 1:
+            # A fused kernel wants one piece.
+            pieces[:] = [(torch.cat([p[0] for p in pieces], dim=2), torch.cat([p[1] for p in pieces], dim=2))]
+        return attend(q, pieces, mask=mask, scale=scale, dropout=dropout)
+
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        """Keeps these rows only."""
+        self.pieces = [[(k[rows], v[rows]) for k, v in pieces] for pieces in self.pieces]
+
+
+def as_mask(allowed: Bool[Tensor, "B 1 S T"], *, dtype: torch.dtype) -> Tensor:
+    """What `attend` takes: bool for a GPU's fused kernel, something to add to the scores on a CPU."""
+    if allowed.device.type != "cpu":
+        return allowed
+    return torch.zeros(allowed.shape, dtype=dtype).masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
+def attend(
+    q: Float[Tensor, "B H S C"],
+    pieces: list[tuple[Tensor, Tensor]],
+    *,
+    mask: Tensor,
+    scale: float,
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H S C"]:
+    """Attention to keys and values in pieces of (B, G, T_i, C); the pieces' columns are the mask's, in order.
+
+    `mask` is (B, 1, S, T), see `as_mask`.
+    """
+    num_rows, num_heads, num_columns, width = q.shape
+    groups = pieces[0][0].shape[1]
+    if q.device.type != "cpu" or num_columns * mask.shape[-1] > _LARGEST_PRODUCT:
+        k = pieces[0][0] if len(pieces) == 1 else torch.cat([piece[0] for piece in pieces], dim=2)
+        v = pieces[0][1] if len(pieces) == 1 else torch.cat([piece[1] for piece in pieces], dim=2)
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale, enable_gqa=groups != num_heads
+        )
+    # Heads that share keys become further rows of one product, so that keys are not repeated.
+    shared = (num_rows, groups, num_heads // groups * num_columns)
+    q = (q * scale).reshape(*shared, width)
+    scores = [torch.matmul(q, k.transpose(-1, -2)) for k, _ in pieces]
+    joined = scores[0] if len(scores) == 1 else torch.cat(scores, dim=-1)
+    seen = joined.view(num_rows, num_heads, num_columns, -1).add_(mask)
+    weights = F.dropout(seen.softmax(-1), dropout).to(q.dtype).view(*shared, -1)
+    parts = weights.split([k.shape[2] for k, _ in pieces], dim=-1) if len(pieces) > 1 else (weights,)
+    out = torch.matmul(parts[0], pieces[0][1])
+    for part, (_, v) in zip(parts[1:], pieces[1:], strict=True):
+        out = out + torch.matmul(part, v)
+    return out.view(num_rows, num_heads, num_columns, width)
+
+
+class Blocks(ABC):
+    """A family's blocks; a subclass reads its modules and calls them as submodules, so that adapters in them count."""
+
+    def __init__(self, lm: PreTrainedModel) -> None:
+        self.base: Any = lm.base_model
+        self.config: Any = lm.config
+        self.layers: list[Any] = list(self._layers())
+
+    @abstractmethod
+    def _layers(self) -> nn.ModuleList:
+        """The blocks, in order."""
+
+    @property
+    def hooked(self) -> bool:
+        """Whether somebody listens to, or wraps, whole blocks: these are not called as modules here."""
+        return any(layer._forward_hooks or layer._forward_pre_hooks for layer in self.layers)
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Key-value heads and the width of a head."""
+
+    @abstractmethod
+    def places(self, position_ids: Int[Tensor, "B T"]) -> Places:
+        """What positions add, for all columns of a batch at once."""
+
+    @abstractmethod
+    def enter(self, embeds: Float[Tensor, "B S D"], places: Places) -> Float[Tensor, "B S D"]:
+        """What the first block reads."""
+
+    @abstractmethod
+    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
+        """Queries of the last `keep` columns (B, H, keep, C), keys and values of all (B, G, S, C)."""
+
+    @abstractmethod
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        """The rest of a block: residual, feed-forward, residual."""
+
+    @abstractmethod
+    def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        """The final norm."""
+
+    @abstractmethod
+    def attention(self, layer: Any) -> tuple[float, float]:
+        """Scale and dropout of a block's attention."""
+
+    def run(
+        self,
+        embeds: Float[Tensor, "B S D"],
+        *,
+        places: Places,
+        mask: Tensor,
+        memory: Memory,
+        keep: int,
+    ) -> Float[Tensor, "B K D"]:
+        """Runs S further columns; last hidden states, after the final norm, of the last `keep` of them."""
+        x = self.enter(embeds, places)
+        for index, layer in enumerate(self.layers):
+            kept = keep if index == len(self.layers) - 1 else x.shape[1]
+            q, k, v = self.project(layer, x, places, kept)
+            if kept < x.shape[1]:
+                x, mask = x[:, -kept:], mask[:, :, -kept:]
+            scale, dropout = self.attention(layer)
+            attended = memory.attend(index, q, k, v, mask=mask, scale=scale, dropout=dropout if layer.training else 0.0)
+            x = self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1))
+        return self.leave(x)
+
+
+@final
+class GPT2Blocks(Blocks):
+    """GPT-2: learned positions, one projection for queries, keys and values, GELU."""
+
+    def _layers(self) -> nn.ModuleList:
+        return self.base.h
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.config.n_head, self.config.n_embd // self.config.n_head
+
+    def places(self, position_ids: Int[Tensor, "B T"]) -> Places:
+        return (self.base.wpe(position_ids),)
+
+    def enter(self, embeds: Float[Tensor, "B S D"], places: Places) -> Float[Tensor, "B S D"]:
+        return self.base.drop(embeds + places[0])
+
+    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
+        heads, width = self.shape
+        joined = layer.attn.c_attn(layer.ln_1(x)).view(*x.shape[:2], 3, heads, width)
+        q, k, v = joined.permute(2, 0, 3, 1, 4).unbind(0)
+        return q[:, :, -keep:], k, v
+
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        x = x + layer.attn.resid_dropout(layer.attn.c_proj(attended))
+        inner = F.gelu(layer.mlp.c_fc(layer.ln_2(x)), approximate="tanh")
+        return x + layer.mlp.dropout(layer.mlp.c_proj(inner))
+
+    def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        return self.base.ln_f(x)
+
+    def attention(self, layer: Any) -> tuple[float, float]:
+        return layer.attn.scaling, layer.attn.attn_dropout.p
+
+
+class _Rotary(Blocks):
+    """Llama and its relatives: rotary positions, RMS norms, gated feed-forward."""
+
+    def _layers(self) -> nn.ModuleList:
+        return self.base.layers
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.config.num_key_value_heads, self.layers[0].self_attn.head_dim
+
+    def places(self, position_ids: Int[Tensor, "B T"]) -> Places:
+        cos, sin = self.base.rotary_emb(self.base.embed_tokens.weight, position_ids)
+        half = sin.shape[-1] // 2
+        # rotate_half's minus sign goes into the sine, once a batch.
+        return cos[:, :, None], torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)[:, :, None]
+
+    def enter(self, embeds: Float[Tensor, "B S D"], places: Places) -> Float[Tensor, "B S D"]:
+        return embeds
+
+    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
+        attn = layer.self_attn
+        width = attn.head_dim
+        x = layer.input_layernorm(x)
+        q = attn.q_proj(x[:, -keep:]).unflatten(-1, (-1, width))
+        k = attn.k_proj(x).unflatten(-1, (-1, width))
+        v = attn.v_proj(x).unflatten(-1, (-1, width))
+        q, k = self._norms(attn, q, k)
+        # Under autocast positions are float32 and would make keys so.
+        q = _rotated(q, *(place[:, -keep:] for place in places)).to(v.dtype)
+        k = _rotated(k, *places).to(v.dtype)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _norms(self, attn: Any, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return q, k
+
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        x = x + layer.self_attn.o_proj(attended)
+        return x + layer.mlp(layer.post_attention_layernorm(x))
+
+    def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+        return self.base.norm(x)
+
+    def attention(self, layer: Any) -> tuple[float, float]:
+        return layer.self_attn.scaling, layer.self_attn.attention_dropout
+
+
+def _rotated(
+    x: Float[Tensor, "B S H C"], cos: Float[Tensor, "B S 1 C"], sin: Float[Tensor, "B S 1 C"]
+) -> Float[Tensor, "B S H C"]:
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+@final
+class LlamaBlocks(_Rotary):
+    """Llama, SmolLM2, Qwen2, Mistral without windows."""
+
+
+@final
+class Qwen3Blocks(_Rotary):
+    """Qwen3 normalises every head's queries and keys."""
+
+    def _norms(self, attn: Any, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return attn.q_norm(q), attn.k_norm(k)
+
+
+def blocks_of(lm: PreTrainedModel) -> Blocks | None:
+    """The blocks of a model whose family and settings are known here; None: the stock modules must run it."""
+    config: Any = lm.config
+    match config.model_type:
+        case "gpt2":
+            known = (
+                config.activation_function in ("gelu_new", "gelu_pytorch_tanh")
+                and not config.reorder_and_upcast_attn
+                and not config.add_cross_attention
+            )
+            return GPT2Blocks(lm) if known else None
+        case "llama" | "qwen2" | "qwen3" | "mistral":
+            windows = config.model_type != "llama" and (config.to_dict().get("sliding_window") is not None)
+            # The other kinds of rotary positions change with the length of the batch.
+            fixed = config.rope_parameters["rope_type"] in ("default", "linear", "llama3", "yarn")
+            if windows or not fixed:
+                return None
+            return Qwen3Blocks(lm) if config.model_type == "qwen3" else LlamaBlocks(lm)
+    return None
