@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tiny import build, forward, tokenizer_of
+from unspoken.generate import Written
 from unspoken.layout import MARKERS, Layout, Marks
 from unspoken.markers import copy_markers, find_markers
 from unspoken.model import LatentLM
@@ -248,21 +249,20 @@ def test_notes_are_readable(tmp_path: Path) -> None:
 
 
 class Asked:
-    """What `reason` gives to `generate`, as pictures."""
+    """What `reason` gives to `write`, as pictures."""
 
     def __init__(self, model: LatentLM, monkeypatch: pytest.MonkeyPatch) -> None:
         self.prompts: list[str] = []
-        generate, marks, tokenizer = model.generate, model.marks, words_of(model)
+        write, marks, tokenizer = model.write, model.marks, words_of(model)
         short = {marks.bot: "<", marks.eot: ">", marks.thought: "T"}
 
-        def spy(**kwargs: Any) -> Tensor:
-            fed = zip(kwargs["input_ids"], kwargs["attention_mask"].bool(), kwargs["is_thought"], strict=True)
-            for ids, real, thoughts in fed:
-                assert torch.equal(thoughts, ids == marks.thought)
-                self.prompts.append(" ".join(short.get(i, tokenizer.decode([i])) for i in ids[real].tolist()))
-            return generate(**kwargs)
+        def spy(prompts: Sequence[Layout], **kwargs: Any) -> list[Written]:
+            for prompt in prompts:
+                assert prompt.is_thought == [i == marks.thought for i in prompt.input_ids]
+                self.prompts.append(" ".join(short.get(i, tokenizer.decode([i])) for i in prompt.input_ids))
+            return write(prompts, **kwargs)
 
-        monkeypatch.setattr(model, "generate", spy)
+        monkeypatch.setattr(model, "write", spy)
 
 
 def test_reason_thinks_as_often_as_the_model_was_trained_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

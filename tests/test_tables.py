@@ -331,12 +331,23 @@ def test_a_stage_is_evaluated_as_it_is_trained(stage: int, model: LatentLM) -> N
     assert {record.num_thoughts for record in records} == {min(stage, 2)}
 
 
-@pytest.mark.parametrize(("num", "rows", "sizes"), [(10, 4, [3, 3, 4]), (9, 8, [4, 5]), (8, 8, [8]), (3, 1, [1, 1, 1])])
-def test_chunks_are_even(num: int, rows: int, sizes: list[int], model: LatentLM) -> None:
+def test_chunks_are_even(model: LatentLM) -> None:
     """Guards methods that mix rows: ten rows by eight must be five and five, never eight and two."""
     seen: list[int] = []
-    evaluate(model, TASK, NoCoT(), TASK.examples("test")[:num], rows=rows, on_batch=seen.append)
-    assert sorted(seen) == sizes
+    method = ShuffledThoughts(max_stage=2)
+    evaluate(model, TASK, method, TASK.examples("test")[:10], rows=8, on_finished=seen.append)
+    assert sum(seen) == 10
+    with pytest.raises(ValueError, match="at least 5 rows in a batch, got 4"):
+        evaluate(model, TASK, method, TASK.examples("test")[:9], rows=8, thoughts=4)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_every_finished_row_is_told_once(rows: int, model: LatentLM) -> None:
+    """Guards progress bars: refilled rows finish at any time."""
+    seen: list[int] = []
+    evaluate(model, TASK, NoCoT(), TASK.examples("test")[:8], rows=rows, on_finished=seen.append)
+    assert sum(seen) == 8
+    assert min(seen) > 0
 
 
 def test_nothing_to_evaluate_is_no_error(model: LatentLM) -> None:

@@ -75,7 +75,7 @@ class Backbone:
         """The fast blocks; None where this model, or whoever hooks into its blocks, needs the library's modules."""
         return None if self._blocks is None or self._blocks.hooked else self._blocks
 
-    def embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+    def embed(self, input_ids: Int[Tensor, "*N"]) -> Float[Tensor, "*N D"]:
         """Token embeddings as the base model takes them."""
         return self.lm.get_input_embeddings()(input_ids)
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unspoken.layout import IGNORE_INDEX, Layout
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,13 @@ class Plan:
             label_ids=self.label_ids.to(device, non_blocking=True),
             thoughts=thoughts,
         )
+
+
+def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
+    """Chunks of at most `most` and nearly equal size, so that none is too small for a method that mixes rows."""
+    num = -(-len(items) // most)
+    bounds = [len(items) * k // num for k in range(num + 1)] if num else [0]
+    return [list(items[a:b]) for a, b in pairwise(bounds)]
 
 
 def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:

@@ -17,7 +17,7 @@ Letters: B rows, S columns run now, T columns so far, H heads, G key-value heads
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +32,10 @@ _LARGEST_PRODUCT = 1 << 21
 """Scores (S x T) up to which attention on a CPU is spelt out; beyond it their memory costs more than it saves."""
 
 
-class Memory(Protocol):
+class Memory(ABC):
     """Where keys and values are kept."""
 
+    @abstractmethod
     def attend(
         self,
         layer: int,
@@ -47,11 +48,10 @@ class Memory(Protocol):
         dropout: float,
     ) -> Float[Tensor, "B H S C"]:
         """Keeps `k` and `v`, then attends to everything kept. `q` may be fewer trailing columns than `k`."""
-        ...
 
 
 @final
-class Growing:
+class Growing(Memory):
     """Keys and values of a walk, with gradients: the first text as one piece, everything after it as another."""
 
     def __init__(self, num_layers: int) -> None:
@@ -205,7 +205,8 @@ class GPT2Blocks(Blocks):
     def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
         heads, width = self.shape
         joined = layer.attn.c_attn(layer.ln_1(x)).view(*x.shape[:2], 3, heads, width)
-        q, k, v = joined.permute(2, 0, 3, 1, 4).unbind(0)
+        # One copy here; without it every product with these keys, one a thought, would make its own.
+        q, k, v = joined.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         return q[:, :, -keep:], k, v
 
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
@@ -217,7 +218,7 @@ class GPT2Blocks(Blocks):
         return self.base.ln_f(x)
 
     def attention(self, layer: Any) -> tuple[float, float]:
-        return layer.attn.scaling, layer.attn.attn_dropout.p
+        return layer.attn.scaling, float(layer.attn.attn_dropout.p)
 
 
 class _Rotary(Blocks):
@@ -250,7 +251,8 @@ class _Rotary(Blocks):
         # Under autocast positions are float32 and would make keys so.
         q = _rotated(q, *(place[:, -keep:] for place in places)).to(v.dtype)
         k = _rotated(k, *places).to(v.dtype)
-        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        # Copied once, as in `GPT2Blocks.project`.
+        return q.transpose(1, 2), k.transpose(1, 2).contiguous(), v.transpose(1, 2).contiguous()
 
     def _norms(self, attn: Any, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return q, k
@@ -263,7 +265,7 @@ class _Rotary(Blocks):
         return self.base.norm(x)
 
     def attention(self, layer: Any) -> tuple[float, float]:
-        return layer.self_attn.scaling, layer.self_attn.attention_dropout
+        return layer.self_attn.scaling, float(layer.self_attn.attention_dropout)
 
 
 def _rotated(

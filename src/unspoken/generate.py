@@ -1,4 +1,4 @@
-"""Batched, cached decoding of text, after a prompt (thoughts included) has been run.
+"""Batched, cached decoding of text for any model, after a prompt (thoughts included) has been run.
 
 A row needs no particular padding: what is padded is masked, and every row's next token goes into the next free column.
 Rows that have finished leave the batch, cache and all.
@@ -6,7 +6,8 @@ Rows that have finished leave the batch, cache and all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +20,22 @@ from transformers.generation.logits_process import (
 )
 
 from unspoken.backbones import Backbone, Session
+
+FeedBack = Callable[[Tensor, Tensor], Tensor]
+"""(last hidden states (B, D), which rows think (B,)) -> what stands at the thoughts (B, D)."""
+
+
+@dataclass(kw_only=True)
+class Written:
+    """What a prompt was answered with, and this row's share of the time it took, in seconds."""
+
+    tokens: list[int] = field(default_factory=list)
+    """New ids, the stop token included where one was written."""
+    prefill_seconds: float = 0.0
+    """Reading the prompt up to its first thought."""
+    thought_seconds: float = 0.0
+    text_seconds: float = 0.0
+    """Everything after the last thought, the tokens that end the prompt included."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,12 @@ Letters: B rows, T tokens, D hidden size, V vocabulary, K thoughts.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -29,16 +30,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from unspoken import processor
 from unspoken.backbones import Session, backbone_of
-from unspoken.batch import Plan, collate, make_plan
-from unspoken.generate import Sampling, decode
-from unspoken.layout import MARKERS, Marks, lay_out
+from unspoken.batch import Plan, Span, collate, even_chunks, make_plan
+from unspoken.generate import FeedBack, Sampling, Written, decode
+from unspoken.layout import MARKERS, Layout, Marks, lay_out
 from unspoken.markers import add_markers, find_markers
 from unspoken.notes import Notes
+from unspoken.slots import Slots
 from unspoken.specs import Engine
 from unspoken.tokenization import encode
-
-FeedBack = Callable[[Tensor, Tensor], Tensor]
-"""(last hidden states (B, D), which rows think (B,)) -> what stands at the thoughts (B, D)."""
 
 
 def itself(hidden: Tensor, is_thought: Tensor) -> Tensor:
@@ -151,6 +150,77 @@ class LatentLM(nn.Module):
         return self.tokenizer
 
     @torch.no_grad()
+    def write(
+        self,
+        prompts: Sequence[Layout],
+        *,
+        max_new_tokens: int,
+        rows: int = 128,
+        eos_token_id: int | list[int] | None = None,
+        feed_back: FeedBack = itself,
+        on_finished: Callable[[int], None] = lambda num_rows: None,
+    ) -> list[Written]:
+        """Answers any number of prompts greedily, at most `rows` at a time; what each wrote and how long it took.
+
+        Finished rows make room for waiting prompts (`slots.py`), so rows of one call share passes in no particular
+        order; a `feed_back` that mixes rows needs calls of at most `rows` prompts, which stay together. `on_finished`
+        is told how many rows have just been answered.
+
+        Raises:
+            ValueError: `rows` or `max_new_tokens` is below 1, a prompt does not fit into the model's positions, or the
+                model is in training mode.
+        """
+        if rows < 1:
+            raise ValueError(f"rows must be at least 1, got {rows}")
+        self._check_room(max(map(len, prompts), default=0), max_new_tokens)
+        stop_ids = self._stop_ids(eos_token_id)
+        if not prompts:
+            return []
+        if self.backbone.blocks is not None:
+            slots = Slots(
+                self.backbone,
+                rows=min(rows, len(prompts)),
+                feed_back=feed_back,
+                stop_ids=stop_ids,
+                max_new_tokens=max_new_tokens,
+                pad_id=self.pad_id,
+            )
+            return slots.write(prompts, on_finished=on_finished)
+        results: dict[int, Written] = {}
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for chunk in even_chunks(order, rows):
+            written = self._write_together([prompts[i] for i in chunk], max_new_tokens, stop_ids, feed_back)
+            results.update(zip(chunk, written, strict=True))
+            on_finished(len(chunk))
+        return [results[i] for i in range(len(prompts))]
+
+    def _write_together(
+        self, prompts: Sequence[Layout], max_new_tokens: int, stop_ids: list[int], feed_back: FeedBack
+    ) -> list[Written]:
+        """One batch, which no new prompt joins: what any model can do."""
+        batch = collate(prompts, pad_id=self.pad_id).to(self.device)
+        clock = _Clock(self.device)
+        new = self._decode(
+            batch.input_ids,
+            batch.attention_mask,
+            batch.position_ids,
+            batch.is_thought,
+            max_new_tokens=max_new_tokens,
+            stop_ids=stop_ids,
+            sampling=None,
+            feed_back=feed_back,
+            on_pass=clock.on_pass,
+        ).tolist()
+        clock.on_text()
+        stop = set(stop_ids)
+        written = []
+        for ids in new:
+            end = next((n for n, token in enumerate(ids, start=1) if token in stop), len(ids))
+            share = {kind: seconds / len(prompts) for kind, seconds in clock.seconds.items()}
+            written.append(Written(tokens=ids[:end], **share))
+        return written
+
+    @torch.no_grad()
     def generate(
         self,
         *,
@@ -172,31 +242,60 @@ class LatentLM(nn.Module):
             ValueError: as `forward`; or `max_new_tokens` is below 1 or does not fit into the model's positions.
         """
         attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
+        self._check_room(int((position_ids * attention_mask).max()) + 1, max_new_tokens)
+        return self._decode(
+            input_ids,
+            attention_mask,
+            position_ids,
+            is_thought,
+            max_new_tokens=max_new_tokens,
+            stop_ids=self._stop_ids(eos_token_id),
+            sampling=sampling,
+            feed_back=feed_back,
+        )
+
+    def _check_room(self, longest: int, max_new_tokens: int) -> None:
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-        next_position = (position_ids * attention_mask).amax(1) + 1
-        limit = self.backbone.max_positions
-        needed = int(next_position.max()) + max_new_tokens
+        limit, needed = self.backbone.max_positions, longest + max_new_tokens
         if limit is not None and needed > limit:
             raise ValueError(
                 f"prompt and max_new_tokens need {needed} positions, but this model has {limit}; shorten the prompt or "
-                f"lower max_new_tokens to {max(limit - needed + max_new_tokens, 0)}"
+                f"lower max_new_tokens to {max(limit - longest, 0)}"
             )
         if self.training:
             raise ValueError("generate needs the model in evaluation mode; call model.eval() first")
+
+    def _stop_ids(self, eos_token_id: int | list[int] | None) -> list[int]:
+        stop = eos_token_id if eos_token_id is not None else self._eos_token_ids()
+        return [stop] if isinstance(stop, int) else stop
+
+    def _decode(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        is_thought: Bool[Tensor, "B T"],
+        *,
+        max_new_tokens: int,
+        stop_ids: list[int],
+        sampling: Sampling | None,
+        feed_back: FeedBack,
+        on_pass: Callable[[Span], None] = lambda span: None,
+    ) -> Int[Tensor, "B N"]:
         plan = _whole_plan(is_thought, position_ids, None)
-        hidden, _, session = self._walk(input_ids, attention_mask, position_ids, is_thought, plan, feed_back)
+        hidden, _, session = self._walk(
+            input_ids, attention_mask, position_ids, is_thought, plan, feed_back, on_pass=on_pass
+        )
         columns = torch.arange(input_ids.shape[1], device=input_ids.device)
         last = (columns * attention_mask).amax(1)
-        stop = eos_token_id if eos_token_id is not None else self._eos_token_ids()
-        stop_ids = torch.tensor([stop] if isinstance(stop, int) else stop, dtype=torch.long, device=input_ids.device)
         return decode(
             self.backbone,
             session,
             last_hidden=hidden[torch.arange(len(hidden), device=hidden.device), last],
-            next_position=next_position,
+            next_position=(position_ids * attention_mask).amax(1) + 1,
             max_new_tokens=max_new_tokens,
-            stop_ids=stop_ids,
+            stop_ids=torch.tensor(stop_ids, dtype=torch.long, device=input_ids.device),
             pad_id=self.pad_id,
             sampling=sampling,
         )
@@ -247,18 +346,21 @@ class LatentLM(nn.Module):
             given = [vocabulary[name] for name in self.notes.after_question]
         texts = [self.notes.question_format.format(question=question) for question in questions]
         rows = [lay_out([*ids, *given], [], thought=marks.thought) for ids in encode(texts, tokenizer)]
-        batch = collate(rows, pad_id=self.pad_id).to(self.device)
         training = self.training
         self.eval()
         try:
-            new = self.generate(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                is_thought=batch.is_thought,
-                max_new_tokens=max_new_tokens,
-                sampling=sampling,
-            )
+            if sampling is None:
+                new = [written.tokens for written in self.write(rows, max_new_tokens=max_new_tokens)]
+            else:
+                batch = collate(rows, pad_id=self.pad_id).to(self.device)
+                new = self.generate(
+                    input_ids=batch.input_ids,
+                    attention_mask=batch.attention_mask,
+                    position_ids=batch.position_ids,
+                    is_thought=batch.is_thought,
+                    max_new_tokens=max_new_tokens,
+                    sampling=sampling,
+                ).tolist()
         finally:
             self.train(training)
         return [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
@@ -350,6 +452,8 @@ class LatentLM(nn.Module):
         is_thought: Bool[Tensor, "B T"],
         plan: Plan,
         feed_back: FeedBack,
+        *,
+        on_pass: Callable[[Span], None] = lambda span: None,
     ) -> tuple[Float[Tensor, "B C D"], Float[Tensor, "B K D"], Session]:
         embeds = self.backbone.embed(input_ids)
         session = self.backbone.start(attention_mask, position_ids)
@@ -364,6 +468,7 @@ class LatentLM(nn.Module):
                 x = back if span.thinking == len(x) else torch.where(think[:, None, None], back, x)
                 fed.append(thought)
             outputs.append(session.run(x, span.columns, keep=span.keep))
+            on_pass(span)
         hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         return hidden, _gather_thoughts(fed, plan, like=hidden), session
 
@@ -380,6 +485,31 @@ class LatentLM(nn.Module):
         if logits.dtype != torch.float64:
             logits = logits.float()
         return F.cross_entropy(logits, plan.label_ids, reduction="sum")
+
+
+@final
+class _Clock:
+    """Splits the time of a batch into prefill, thoughts and text; waits for the device at every lap."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds = {"prefill_seconds": 0.0, "thought_seconds": 0.0, "text_seconds": 0.0}
+        self._thought = False
+        self._last = time.perf_counter()
+
+    def on_pass(self, span: Span) -> None:
+        self._thought = self._thought or span.thinking > 0
+        self._lap("thought_seconds" if span.thinking else "text_seconds" if self._thought else "prefill_seconds")
+
+    def on_text(self) -> None:
+        self._lap("text_seconds")
+
+    def _lap(self, kind: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self.seconds[kind] += now - self._last
+        self._last = now
 
 
 def _whole_plan(

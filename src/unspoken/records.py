@@ -31,7 +31,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     path_class: str | None = None
     """Class of the written chain, where the task has such classes (ProsQA: the paper's six)."""
     seconds: float
-    """This row's share of its batch's decoding time."""
+    """This row's share of the time of the passes it was in: the sum of the next three."""
+    prefill_seconds: float | None = None
+    """Reading the question, up to the first thought; None in records from before it was measured."""
+    thought_seconds: float | None = None
+    """Continuous thoughts."""
+    text_seconds: float | None = None
+    """Writing."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

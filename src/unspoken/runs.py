@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
+from unspoken.batch import even_chunks
 from unspoken.config import RunConfig, to_builtins
-from unspoken.data import even_chunks
 from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
