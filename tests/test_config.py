@@ -194,6 +194,7 @@ def _run(**changes: Any) -> RunConfig:
         lambda: BatchSize(rows=0),
         lambda: BatchSize(micro=0),
         lambda: BatchSize(evaluation=0),
+        lambda: BatchSize(bucket=0),
         lambda: Validation(every_epochs=0),
         lambda: Validation(examples=0),
         lambda: Curriculum(stage_epochs=()),

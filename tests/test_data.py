@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
+import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
@@ -17,7 +18,7 @@ from unspoken.curriculum import Curriculum
 from unspoken.data import TrainingData, tokenize
 from unspoken.layout import IGNORE_INDEX, Layout
 from unspoken.markers import find_markers
-from unspoken.methods import Coconut, CoT, NoCoT, WithoutThought
+from unspoken.methods import Coconut, CoT, NoCoT, ShuffledThoughts, WithoutThought
 from unspoken.specs import Words
 from unspoken.tasks.base import Example, Split, Task, Written
 from unspoken.tasks.hops import Hops
@@ -35,13 +36,18 @@ class Fixed(Task):
 
     num: int = 43
     """Training problems."""
+    longest: int = 0
+    """Problem i has i modulo this many further steps."""
 
     @property
     def max_new_tokens(self) -> int:
         return 6
 
     def examples(self, split: Split) -> Sequence[Example]:
-        return [Example(question=NAMES[i], steps=("x", "y"), answer=NAMES[i]) for i in range(self.num)]
+        return [Example(question=NAMES[i], steps=("x", "y", *self._more(i)), answer=NAMES[i]) for i in range(self.num)]
+
+    def _more(self, i: int) -> tuple[str, ...]:
+        return ("x",) * (i % self.longest if self.longest else 0)
 
     def write(self, example: Example) -> Written:
         return Written(question=example.question, steps=example.steps, answer=example.answer)
@@ -100,6 +106,36 @@ def test_every_epoch_is_another_order_of_all_examples() -> None:
         assert set(seen) == set(epochs[0])
     assert len({tuple(seen) for seen in epochs}) == 4
     assert _seen(replace(config, seed=1), 0) != epochs[0]
+
+
+@pytest.mark.parametrize("bucket", [2, 3, 5, 64])
+def test_a_bucket_changes_who_meets_whom_and_nothing_else(bucket: int) -> None:
+    """Guards against rows lost or seen twice, a layout that changes with its batch, and batches that come in order of
+    their length, which would be a curriculum of its own."""
+    config = tiny(curriculum=Curriculum(stage_epochs=(9, 1, 1, 1), mix=0.5), task=Fixed(num=59, longest=9))
+    sorted_config = replace(config, batch=BatchSize(rows=8, bucket=bucket))
+    lengths = []
+    for epoch in range(3):
+        plain = [row for rows in training_data(config).epoch(epoch) for row in rows]
+        batches = list(training_data(sorted_config).epoch(epoch))
+        assert {len(rows) for rows in batches} == {8}
+        assert sorted(str(row) for rows in batches for row in rows) == sorted(map(str, plain))
+        assert batches == list(training_data(sorted_config).epoch(epoch))
+        lengths.append([sum(map(len, rows)) for rows in batches])
+    assert all(each != sorted(each) and each != sorted(each, reverse=True) for each in lengths)
+
+
+@pytest.mark.parametrize("bucket", [1, 4])
+def test_rows_of_a_method_that_mixes_them_meet_by_chance(bucket: int) -> None:
+    """Guards the shuffled control: a donor of the same length tells a row something about its own question."""
+    config = tiny(method=ShuffledThoughts(max_stage=2), task=Fixed(num=40), batch=BatchSize(rows=8))
+    if bucket > 1:
+        with pytest.raises(ValueError, match=r"expected batch\.bucket 1, got 4"):
+            replace(config, batch=BatchSize(rows=8, bucket=bucket))
+        return
+    order = np.random.default_rng([config.seed, 0]).permutation(40).tolist()
+    first = {row.input_ids[0]: i for i, row in enumerate(training_data(config).layouts(0, list(range(40))))}
+    assert [first[word] for word in _seen(config, 0)] == order
 
 
 def test_examples_left_over_take_their_turn_in_another_epoch() -> None:

@@ -95,11 +95,19 @@ class BatchSize:
     """Global batch: rows a step, over all processes and accumulation. The paper's effective batch is 128."""
     micro: int | None = None
     """Most rows in one forward pass of one process; None: all at once. Smaller ones are accumulated."""
+    bucket: int = 1
+    """How many batches' worth of rows are sorted by length together and cut into batches, which then come in random
+    order: less padding, but rows meet others of their length. 1: every batch is a random one."""
     evaluation: int = 128
     """Rows decoded together in evaluation."""
 
     def __post_init__(self) -> None:
-        for name, value in (("rows", self.rows), ("micro", self.micro), ("evaluation", self.evaluation)):
+        for name, value in (
+            ("rows", self.rows),
+            ("micro", self.micro),
+            ("bucket", self.bucket),
+            ("evaluation", self.evaluation),
+        ):
             if value is not None and value < 1:
                 raise ValueError(f"batch.{name} must be at least 1, got {value}")
 
@@ -164,6 +172,11 @@ class RunConfig:
             raise ValueError(
                 f"{type(self.method).__name__} needs at least {self.method.min_rows()} rows in a forward pass, got "
                 f"batch.rows {self.batch.rows} and batch.micro {self.batch.micro}"
+            )
+        if self.method.min_rows() > 1 and self.batch.bucket > 1:
+            raise ValueError(
+                f"{type(self.method).__name__} mixes the rows of a batch, which must meet by chance and not by length: "
+                f"expected batch.bucket 1, got {self.batch.bucket}"
             )
         if isinstance(self.method, ShuffledThoughts) and self.curriculum.mix:
             raise ValueError(

@@ -1,10 +1,13 @@
 """From examples to batches.
 
 1. An epoch is a permutation of the training examples, a function of (seed, epoch).
-2. Each example may be drawn anew (`Task.redraw`), takes a stage (`Curriculum.draw_stage`) and is laid out
+2. With `batch.bucket` k, the rows of k batches are laid out together, sorted by length (`by_length`) and cut into k
+   batches, which come in random order. What they are sorted by is known after the layout only: stage mixing, thoughts
+   and redrawing all change a row's length.
+3. Each example may be drawn anew (`Task.redraw`), takes a stage (`Curriculum.draw_stage`) and is laid out
    (`Method.layout`) with a generator seeded by (seed, epoch, index): no state, so resuming means starting at another
    index, and the number of processes or workers changes nothing.
-3. Text is tokenized when it is first needed. Where the task redraws, in one call a batch; else some batches at once,
+4. Text is tokenized when it is first needed. Where the task redraws, in one call a batch; else some batches at once,
    which is faster, and it is kept: as packed integers, since lists of Python's own take seven times the memory and
    385,620 rows are a data set of this field.
 """
@@ -17,6 +20,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise
+from math import ceil, sqrt
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +35,8 @@ T = TypeVar("T")
 
 _ROWS_AHEAD = 2048
 """Rows tokenized in one call, where they are kept."""
+_EXAMPLES_KEPT = 32_768
+"""Examples of a task that redraws which are not made again every epoch."""
 
 
 def tokenize(examples: Sequence[Example], task: Task, tokenizer: PreTrainedTokenizerBase) -> list[Tokens]:
@@ -77,6 +83,28 @@ def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
     return [list(items[a:b]) for a, b in pairwise(bounds)]
 
 
+def by_length(rows: Sequence[Layout], together: int) -> list[Layout]:
+    """The same rows in an order in which any `together` neighbours need little padding.
+
+    `collate` lets first thoughts share a column, so a batch is as wide as its longest part before that column and its
+    longest part from there on together. Hence slices by the first part, and each slice by the second; one slice up, the
+    next one down, so that neighbours are alike across a border too. Rows without thoughts are sorted by length.
+    """
+    ordered = sorted(rows, key=lambda row: (_before_thoughts(row), len(row)))
+    num = ceil(len(rows) / together)
+    # Twice the root is what measured best on ProsQA, symbolic ProsQA and GSM8K, between 4 and 128 batches.
+    size = ceil(num / ceil(2 * sqrt(num))) * together if num else 1
+    found: list[Layout] = []
+    for index, start in enumerate(range(0, len(ordered), size)):
+        part = ordered[start : start + size]
+        found += sorted(part, key=lambda row: len(row) - _before_thoughts(row), reverse=index % 2 == 1)
+    return found
+
+
+def _before_thoughts(row: Layout) -> int:
+    return row.is_thought.index(True) if True in row.is_thought else 0
+
+
 @contextmanager
 def _collector_paused() -> Iterator[None]:
     """Without garbage collection: the many small lists would set it off, and it would look at every example again."""
@@ -107,6 +135,7 @@ class TrainingData:
         self._positions = positions
         self._examples = examples
         self._tokens: dict[int, array[int]] = {}
+        self._made: dict[int, Example] = {}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -114,14 +143,28 @@ class TrainingData:
         return max(1, len(self._examples) // self._config.batch.rows)
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[list[Layout]]:
-        """The global batches of an epoch, from batch `start` on."""
-        rows = self._config.batch.rows
-        order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._examples))
-        ahead = max(1, _ROWS_AHEAD // rows)
-        for step in range(start, self.steps_per_epoch):
-            if not self._redraws and (step - start) % ahead == 0:
-                self._keep(order[step * rows : min(step + ahead, self.steps_per_epoch) * rows].tolist())
-            yield self.layouts(epoch, order[step * rows : (step + 1) * rows].tolist())
+        """The global batches of an epoch, from batch `start` on; a function of (seed, epoch) and the batch alone.
+
+        Rows stand as `by_length` has them. Only a method that mixes rows gets them by chance: a donor of the same
+        length would tell a row something about its own question.
+        """
+        batch, seed = self._config.batch, self._config.seed
+        rows, bucket = batch.rows, batch.bucket
+        together = ceil(rows / ceil(rows / (batch.micro or rows)))
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._examples))
+        begin = start - start % bucket
+        ahead = max(1, _ROWS_AHEAD // (rows * bucket)) * bucket
+        for first in range(begin, self.steps_per_epoch, bucket):
+            last = min(first + bucket, self.steps_per_epoch)
+            if not self._redraws and (first - begin) % ahead == 0:
+                self._keep(order[first * rows : min(first + ahead, self.steps_per_epoch) * rows].tolist())
+            found = self.layouts(epoch, order[first * rows : last * rows].tolist())
+            if self._config.method.min_rows() == 1:
+                found = by_length(found, together)
+            batches = [found[k * rows : (k + 1) * rows] for k in range(last - first)]
+            turns = np.random.default_rng([seed, epoch, first]).permutation(len(batches)).tolist()
+            for k in turns[max(0, start - first) :]:
+                yield batches[k]
 
     def layouts(self, epoch: int, indices: Sequence[int]) -> list[Layout]:
         """The layouts of some examples in an epoch.
@@ -146,12 +189,20 @@ class TrainingData:
 
     def _tokenized(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> list[Tokens]:
         if self._redraws:
-            drawn = [
-                self._config.task.redraw(self._examples[index], rng) for index, rng in zip(indices, rngs, strict=True)
-            ]
+            redraw = self._config.task.redraw
+            drawn = [redraw(self._example(index), rng) for index, rng in zip(indices, rngs, strict=True)]
             return tokenize(drawn, self._config.task, self._tokenizer)
         self._keep(indices)
         return [unpack(self._tokens[index]) for index in indices]
+
+    def _example(self, index: int) -> Example:
+        """An example, made once where there is room: a generated one is a function of its index."""
+        found = self._made.get(index)
+        if found is None:
+            found = self._examples[index]
+            if len(self._made) < _EXAMPLES_KEPT:
+                self._made[index] = found
+        return found
 
     def _keep(self, indices: Sequence[int]) -> None:
         """Tokenizes what of these has not been tokenized yet."""

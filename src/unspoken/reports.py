@@ -23,6 +23,10 @@ class StepReport:
     grad_norm: float
     tokens_per_second: float
     """Real tokens (no padding) through the model since the last report; thoughts count."""
+    data_wait: float
+    """Share of the time since the last report in which the loop stood still for its next batch."""
+    padding: float
+    """Share of padding in the positions since the last report; this process's, where there are several."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,16 +101,28 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[lis
             return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         # The library beneath, at twice the speed: offsets and masks that nobody reads cost the other half.
         backend = tokenizer.backend_tokenizer
+        words = _closed_vocabulary(backend)
+        if words is not None:
+            # At ten times the speed: a call into the library costs more than looking up a dozen words.
+            return [[words[word] for word in text.split()] for text in texts]
         backend.no_padding()
         backend.no_truncation()
         backend.encode_special_tokens = True
         return [found.ids for found in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
-    except Exception as error:  # the tokenizers library raises plain Exception
-        if "UNK" not in str(error):
-            raise
+    except KeyError as error:
         known = set(tokenizer.get_vocab())
         word = next(w for text in texts for w in text.split() if w not in known)
         raise ValueError(
             f"the word {word!r} is not in this model's vocabulary of {len(known)} words; was it trained on "
             "another task?"
         ) from error
+
+
+def _closed_vocabulary(backend: Tokenizer) -> dict[str, int] | None:
+    """Ids by word, where text is split at whitespace and every other word is an error; None for all else."""
+    model = backend.model
+    plain = backend.normalizer is None and isinstance(backend.pre_tokenizer, WhitespaceSplit)
+    if not plain or not isinstance(model, WordLevel):
+        return None
+    words = backend.get_vocab()
+    return None if model.unk_token in words else words

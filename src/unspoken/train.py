@@ -2,8 +2,10 @@
 
 1. The run folder gets `config.json` and `env.json`; an existing one is refused, or resumed when asked to.
 2. Every epoch has a stage; when a stage (or epoch) starts, the optimizer may drop its moments (`Curriculum`).
-3. A global batch is laid out, cut into micro-batches and over processes; `Method.loss` gives sums, and the loop divides
-   by the label count of the whole global batch, so that neither accumulation nor the number of processes matters.
+3. A global batch is laid out, cut into micro-batches and over processes, ahead of its step (`loading.py`);
+   `Method.loss` gives sums, and the loop divides by the label count of the whole global batch, so that neither
+   accumulation nor the number of processes matters. No step waits for the device; what is read from it, the loss and
+   whether another process was asked to stop, is read every `log_every` steps.
 4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`.
 5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
    so resuming means starting at another index. Ctrl-C finishes the step, saves, and says how to resume.
@@ -12,12 +14,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +30,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase
 
-from unspoken.batch import Batch, collate
 from unspoken.build import build_model
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
 from unspoken.config import After, RunConfig
-from unspoken.data import TrainingData, even_chunks, tokenize
+from unspoken.data import TrainingData, tokenize
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
-from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens
+from unspoken.layout import Marks, Tokens
+from unspoken.loading import Ahead, StepData, stream
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
@@ -109,9 +112,10 @@ class _Fit:
         self.bare = self._after(first) if model is None else model
         assert self.bare.tokenizer is not None
         self.bare.notes = _notes(config, self.bare.tokenizer, self.bare.marks)
-        self.data = TrainingData(
-            config, examples, self.bare.tokenizer, self.bare.marks, positions=self.bare.backbone.max_positions
-        )  # fmt: skip
+        # A tokenizer of its own: the library beneath is not made for two threads, and validation tokenizes too.
+        tokenizer = copy.deepcopy(self.bare.tokenizer)
+        positions = self.bare.backbone.max_positions
+        self.data = TrainingData(config, examples, tokenizer, self.bare.marks, positions=positions)
         device_type = self.accelerator.device.type
         self.optimizer = torch.optim.AdamW(
             self.bare.parameters(),
@@ -198,16 +202,16 @@ class _Fit:
         position, config = self.position, self.config
         started = time.perf_counter() - position.seconds
         window = _Window()
-        with stop_signals() as stop:
+        with stop_signals() as stop, self._steps_ahead() as steps:
             # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
             while position.step < self.num_steps or position.batch:
                 epoch = position.epoch
                 if position.batch == 0 and config.curriculum.starts_afresh(epoch):
                     self.optimizer.state.clear()
-                for rows in self.data.epoch(epoch, start=position.batch):
+                for _ in range(position.batch, self.steps_per_epoch):
                     if position.step >= self.num_steps:
                         break
-                    self._step(rows, window)
+                    self._step(window.wait(steps), window)
                     position.step, position.batch = position.step + 1, position.batch + 1
                     position.seconds = time.perf_counter() - started
                     last = position.step >= self.num_steps
@@ -216,7 +220,7 @@ class _Fit:
                         window = _Window()
                     if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
                         self._save()
-                    if self._stopping(stop):
+                    if self._stopping(stop, last=last):
                         self._save()
                         raise Interrupted(
                             f"stopped at step {position.step} of {self.num_steps}, saved; continue with: "
@@ -236,33 +240,48 @@ class _Fit:
         self.bare.eval()
         return self.bare
 
-    def _stopping(self, stop: threading.Event) -> bool:
+    def _steps_ahead(self) -> Ahead[StepData]:
+        config, accelerator = self.config, self.accelerator
+        steps = stream(
+            self.data,
+            config,
+            epoch=self.position.epoch,
+            batch=self.position.batch,
+            process=accelerator.process_index,
+            num_processes=accelerator.num_processes,
+            pad_id=self.bare.pad_id,
+            pin=accelerator.device.type == "cuda",
+        )
+        # A bucket is laid out in one go; with this room the next one is begun before the last is used up.
+        return Ahead(steps, depth=config.batch.bucket + 2)
+
+    def _stopping(self, stop: threading.Event, *, last: bool) -> bool:
         """Whether any process was asked to stop: all must do so after the same step."""
         if self.accelerator.num_processes == 1:
             return stop.is_set()
+        # Asking the others waits for the device, so it is done when the loss is read anyway.
+        if self.position.step % self.config.log_every and not last:
+            return False
         asked = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
-    def _step(self, rows: Sequence[Layout], window: _Window) -> None:
+    def _step(self, step: StepData, window: _Window) -> None:
         config, accelerator = self.config, self.accelerator
         lr = config.optimizer.lr * self._lr_factor()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        num_labels = sum(label != IGNORE_INDEX for row in rows for label in row.labels)
-        mine = rows[accelerator.process_index :: accelerator.num_processes]
-        micro = _micro_batches(mine, config.batch.micro, self.bare.pad_id)
         self.model.train()
         total = torch.zeros((), device=accelerator.device)
-        for batch in micro:
+        for batch in step.micro:
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                 loss = config.method.loss(self.model, batch.to(accelerator.device))
             # Distributed wrappers average gradients over processes; the sum is what is wanted.
-            accelerator.backward(loss * (accelerator.num_processes / max(num_labels, 1)))
+            accelerator.backward(loss * (accelerator.num_processes / max(step.num_labels, 1)))
             total += loss.detach()
         norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        window.add(total, num_labels, sum(len(row) for row in rows), lr, norm)
+        window.add(step, total, lr, norm)
 
     def _clip(self) -> torch.Tensor:
         largest = self.config.optimizer.clip_norm
@@ -282,7 +301,9 @@ class _Fit:
         return factor * schedule.factor(done, length * self.steps_per_epoch)
 
     def _log_step(self, epoch: int, window: _Window) -> None:
+        assert window.loss is not None and window.grad_norm is not None
         loss = float(self.accelerator.reduce(window.loss, "sum")) / max(window.num_labels, 1)
+        seconds = time.perf_counter() - window.started
         report = StepReport(
             recipe=self.config.recipe,
             step=self.position.step,
@@ -293,7 +314,9 @@ class _Fit:
             loss=loss,
             lr=window.lr,
             grad_norm=float(window.grad_norm),
-            tokens_per_second=window.num_tokens / (time.perf_counter() - window.started),
+            tokens_per_second=window.num_tokens / seconds,
+            data_wait=window.waited / seconds,
+            padding=1 - window.num_mine / window.num_positions,
         )
         self._write({"kind": "step", **vars(report), "seconds": self.position.seconds})
         self.observer.on_step(report)
@@ -378,20 +401,26 @@ class _Window:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.loss = torch.zeros(())
-        self.num_labels = self.num_tokens = 0
+        self.waited = 0.0
+        self.loss: torch.Tensor | None = None
+        self.num_labels = self.num_tokens = self.num_mine = self.num_positions = 0
         self.lr = 0.0
-        self.grad_norm = torch.zeros(())
+        self.grad_norm: torch.Tensor | None = None
 
-    def add(self, loss: torch.Tensor, num_labels: int, num_tokens: int, lr: float, grad_norm: torch.Tensor) -> None:
-        self.loss = self.loss.to(loss.device) + loss
-        self.num_labels += num_labels
-        self.num_tokens += num_tokens
+    def wait(self, steps: Iterator[StepData]) -> StepData:
+        """The next step's data, and how long the loop stood still for it."""
+        started = time.perf_counter()
+        step = next(steps)
+        self.waited += time.perf_counter() - started
+        return step
+
+    def add(self, step: StepData, loss: torch.Tensor, lr: float, grad_norm: torch.Tensor) -> None:
+        self.loss = loss if self.loss is None else self.loss + loss
+        self.num_labels += step.num_labels
+        self.num_tokens += step.num_tokens
+        self.num_mine += step.num_mine
+        self.num_positions += step.num_positions
         self.lr, self.grad_norm = lr, grad_norm
-
-
-def _micro_batches(rows: Sequence[Layout], most: int | None, pad_id: int) -> list[Batch]:
-    return [collate(chunk, pad_id=pad_id) for chunk in even_chunks(rows, most or max(len(rows), 1))]
 
 
 def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) -> Notes:

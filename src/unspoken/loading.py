@@ -1,0 +1,149 @@
+"""From an epoch's batches to what a step eats, made ahead of the step.
+
+1. `TrainingData.epoch` gives the rows of each global batch, neighbours in length side by side.
+2. Every process takes its share of them and cuts it into micro-batches, which are collated (and pinned for a GPU).
+3. `Ahead` does all that in one thread, some batches before the loop asks for them.
+
+Nothing here has state of its own: a run that goes on at another batch starts the stream there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from unspoken.batch import Batch, collate
+from unspoken.config import RunConfig
+from unspoken.data import TrainingData, even_chunks
+from unspoken.layout import IGNORE_INDEX, Layout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepData:
+    """What one process needs for one optimizer step."""
+
+    micro: list[Batch]
+    """This process's rows, in forward passes."""
+    num_labels: int
+    """Targets in the global batch."""
+    num_tokens: int
+    """Tokens in the global batch, padding left out; thoughts count."""
+    num_mine: int
+    """Tokens in this process's rows, padding left out."""
+    num_positions: int
+    """Positions in this process's forward passes, padding included."""
+
+
+def step_data(
+    rows: Sequence[Layout], *, process: int, num_processes: int, most: int | None, pad_id: int, pin: bool
+) -> StepData:
+    """A process's share of a global batch, cut into forward passes of at most `most` rows.
+
+    Neighbours in `rows` go to different processes, so that all of them get the same mix of lengths, and stay
+    neighbours within one.
+    """
+    mine = rows[process::num_processes]
+    micro = [collate(chunk, pad_id=pad_id) for chunk in even_chunks(mine, most or max(len(mine), 1))]
+    return StepData(
+        micro=[_pinned(batch) for batch in micro] if pin else micro,
+        num_labels=sum(len(row) - row.labels.count(IGNORE_INDEX) for row in rows),
+        num_tokens=sum(len(row) for row in rows),
+        num_mine=sum(batch.num_tokens for batch in micro),
+        num_positions=sum(batch.input_ids.numel() for batch in micro),
+    )
+
+
+def _pinned(batch: Batch) -> Batch:
+    """The same batch in memory a GPU can copy from while the host goes on."""
+    plan, thoughts = batch.plan, batch.plan.thoughts
+    return replace(
+        batch,
+        input_ids=batch.input_ids.pin_memory(),
+        labels=batch.labels.pin_memory(),
+        attention_mask=batch.attention_mask.pin_memory(),
+        position_ids=batch.position_ids.pin_memory(),
+        is_thought=batch.is_thought.pin_memory(),
+        plan=replace(
+            plan,
+            label_index=plan.label_index.pin_memory(),
+            label_ids=plan.label_ids.pin_memory(),
+            thoughts=None if thoughts is None else (thoughts[0].pin_memory(), thoughts[1].pin_memory()),
+        ),
+    )
+
+
+def stream(
+    data: TrainingData,
+    config: RunConfig,
+    *,
+    epoch: int,
+    batch: int,
+    process: int,
+    num_processes: int,
+    pad_id: int,
+    pin: bool,
+) -> Iterator[StepData]:
+    """All steps from one batch of an epoch on, epoch after epoch, to the end of the curriculum."""
+    for each in range(epoch, config.curriculum.epochs):
+        for rows in data.epoch(each, start=batch if each == epoch else 0):
+            yield step_data(
+                rows, process=process, num_processes=num_processes, most=config.batch.micro, pad_id=pad_id, pin=pin
+            )
+
+
+class Ahead(Generic[T]):
+    """The items of an iterator in their order, made by one thread up to `depth` items before they are asked for.
+
+    An exception in the thread is raised again where its item would have come. To be used in a `with`, which ends the
+    thread, whatever happens inside.
+    """
+
+    def __init__(self, items: Iterator[T], *, depth: int) -> None:
+        self._items = items
+        self._made: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(depth)
+        self._closing = threading.Event()
+        # A daemon: a process that dies in some other way must not wait for it.
+        self._thread = threading.Thread(target=self._work, name="batches ahead", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._made.get_nowait()
+        self._thread.join()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        found = self._made.get()
+        if isinstance(found, tuple):
+            return found[0]
+        # Whoever asks once more is told once more, instead of waiting for a thread that has ended.
+        self._made.put(found)
+        if found is None:
+            raise StopIteration
+        raise found
+
+    def _work(self) -> None:
+        try:
+            for item in self._items:
+                self._made.put((item,))
+                if self._closing.is_set():
+                    return
+            self._made.put(None)
+        except BaseException as error:  # the loop is where it must be seen, whatever it is
+            self._made.put(error)
