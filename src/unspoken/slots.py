@@ -29,6 +29,8 @@ from unspoken.layout import Layout
 
 _WORTH_FILLING = 0.25
 """Share of the rows that must be free before new prompts come in."""
+_ROWS_TOGETHER, _MUCH_LONGER = 8, 1.1
+"""A prefill ends behind this many rows where the next row is longer than its first by this factor."""
 _COLUMNS = 64
 """Room grows by this many columns at a time."""
 
@@ -180,7 +182,8 @@ class Slots:
             # Few prompts at a time fill a prefill badly.
             if waiting and (free >= self._places.rows * _WORTH_FILLING or not self._rows):
                 waiting, chosen = waiting[: -min(free, len(waiting))], waiting[-min(free, len(waiting)) :]
-                self._fill([_Row(written=results[i], layout=prompts[i]) for i in chosen])
+                for group in _alike([_Row(written=results[i], layout=prompts[i]) for i in chosen]):
+                    self._fill(group)
             else:
                 self._step()
             answered = len(prompts) - len(waiting) - len(self._rows)
@@ -298,6 +301,18 @@ class Slots:
         if self._places.reserve(columns) and self._graphs is not None:
             # What graphs were recorded on is gone.
             self._graphs = _Graphs()
+
+
+def _alike(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Cuts rows in order of length into batches with little padding, of some rows each where there are enough."""
+    groups: list[list[_Row]] = []
+    for row in rows:
+        group = groups[-1] if groups else None
+        if group is None or (len(group) >= _ROWS_TOGETHER and row.at > _MUCH_LONGER * group[0].at):
+            groups.append([row])
+        else:
+            group.append(row)
+    return groups
 
 
 @final
