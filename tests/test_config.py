@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule, Validation, flatten
+from unspoken.config import AdamW, After, BatchSize, Muon, RunConfig, Schedule, Validation, flatten
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, ICoT, Pause, ShuffledThoughts
 from unspoken.recipes import RECIPES, find_recipe
@@ -61,6 +61,16 @@ def test_values_that_no_recipe_has_come_back_equal(tmp_path: Path) -> None:
     assert loaded == config
     assert isinstance(loaded.task, ProsQA)
     assert isinstance(loaded.task.train_file, Path)
+
+
+def test_muon_comes_back_equal_and_an_older_config_still_loads(tmp_path: Path) -> None:
+    """Guards the optimizer's own class in config.json, and run folders from before buckets and Muon were there."""
+    config = replace(find_recipe("demo/coconut"), optimizer=Muon(lr=0.02, others_lr=3e-3, betas=(0.8, 0.95)))
+    config.save(tmp_path / "config.json")
+    assert RunConfig.load(tmp_path / "config.json") == config
+    find_recipe("demo/cot").save(tmp_path / "config.json")
+    edit(tmp_path / "config.json", lambda d: d["batch"].pop("bucket"))
+    assert RunConfig.load(tmp_path / "config.json") == find_recipe("demo/cot")
 
 
 # Shuffled rows must think in the same columns, so they cannot be of several stages.
@@ -229,6 +239,9 @@ def test_a_value_out_of_range_is_refused_when_it_is_written(make: Callable[[], o
         pytest.param(lambda: AdamW(clip_norm=0.0), id="clip_norm 0"),
         pytest.param(lambda: AdamW(clip_norm=-1.0), id="clip_norm negative: gradients change sign"),
         pytest.param(lambda: AdamW(betas=(0.9, 1.0)), id="beta 1"),
+        pytest.param(lambda: Muon(others_lr=0.0), id="Muon others_lr 0"),
+        pytest.param(lambda: Muon(momentum=1.0), id="Muon momentum 1"),
+        pytest.param(lambda: Muon(lr=math.nan), id="Muon lr nan"),
         pytest.param(lambda: AdamW(weight_decay=-0.1), id="weight_decay negative"),
         pytest.param(lambda: _run(seed=-1), id="seed negative: numpy refuses it in the first epoch"),
         pytest.param(lambda: Hops(num_test=-1), id="Hops with -1 test problems"),

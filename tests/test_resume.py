@@ -16,7 +16,7 @@ import torch
 
 from tiny_runs import MODEL, REGISTER, StopAt, digest, final_weights, losses, metrics, tiny, tree
 from unspoken import cli
-from unspoken.config import AdamW, After, BatchSize, Schedule
+from unspoken.config import AdamW, After, BatchSize, Muon, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.model import LatentLM
 from unspoken.recipes import RECIPES
@@ -29,7 +29,12 @@ RESUMABLE = {
         model=GPT2(layers=1, width=16, heads=2, positions=48, dropout=0.2, tokenizer=Words()),
         curriculum=Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.3, reset_optimizer="never"),
         schedule=Schedule(decay="cosine", warmup_steps=2, span="stage"),
-        batch=BatchSize(rows=8, micro=3),
+        batch=BatchSize(rows=8, micro=3, bucket=2),
+    ),
+    "Muon": tiny(
+        optimizer=Muon(lr=3e-3, others_lr=1e-2, clip_norm=1.0),
+        curriculum=Curriculum(stage_epochs=(1, 1, 1, 1), reset_optimizer="never"),
+        schedule=Schedule(decay="linear", warmup_steps=2),
     ),
 }
 

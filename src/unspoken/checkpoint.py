@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from unspoken.model import LatentLM
+from unspoken.optimizers import load_optimizer_state, optimizer_state
 
 
 class Position(msgspec.Struct, kw_only=True):
@@ -43,25 +45,21 @@ class _State(msgspec.Struct, kw_only=True):
     cuda_rng: list[str]
 
 
-def save_checkpoint(folder: Path, model: LatentLM, optimizer: Optimizer, position: Position, *, keep: int) -> Path:
+def save_checkpoint(
+    folder: Path, model: LatentLM, optimizers: Sequence[Optimizer], position: Position, *, keep: int
+) -> Path:
     """Writes a checkpoint under `folder` and removes all but the newest `keep`."""
     final = folder / f"step-{position.step:08d}"
     partial = folder / f".partial-{final.name}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    state = optimizer.state_dict()
-    tensors = {
-        f"{index}/{name}": value.contiguous()
-        for index, entry in state["state"].items()
-        for name, value in entry.items()
-        if isinstance(value, Tensor)
-    }
+    tensors, groups = optimizer_state(optimizers)
     save_file(_plain_state(model), partial / "model.safetensors")
     save_file(tensors, partial / "optimizer.safetensors")
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     record = _State(
         position=position,
-        optimizer_groups=state["param_groups"],
+        optimizer_groups=groups,
         torch_rng=_encode(torch.get_rng_state()),
         cuda_rng=[_encode(rng) for rng in cuda],
     )
@@ -81,11 +79,11 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def load_checkpoint(path: Path, model: LatentLM, optimizer: Optimizer) -> Position:
+def load_checkpoint(path: Path, model: LatentLM, optimizers: Sequence[Optimizer]) -> Position:
     """Puts weights, optimizer state and random generators back; where training was.
 
     Raises:
-        ValueError: a file is missing or malformed, or the weights are of another model.
+        ValueError: a file is missing or malformed, or the weights or the optimizers' state are of another model.
     """
     try:
         record = msgspec.json.decode((path / "state.json").read_bytes(), type=_State)
@@ -94,12 +92,10 @@ def load_checkpoint(path: Path, model: LatentLM, optimizer: Optimizer) -> Positi
     except Exception as error:  # safetensors raises a class of its own for each kind of damage
         raise ValueError(f"{path}: not a readable checkpoint: {error}") from error
     load_plain_state(model, weights, path)
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split("/")
-        state.setdefault(int(index), {})[name] = value
-    groups = [{k: tuple(v) if k == "betas" else v for k, v in group.items()} for group in record.optimizer_groups]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    try:
+        load_optimizer_state(optimizers, tensors, record.optimizer_groups)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     torch.set_rng_state(_decode(record.torch_rng))
     if record.cuda_rng and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([_decode(rng) for rng in record.cuda_rng])

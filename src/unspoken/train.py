@@ -41,6 +41,7 @@ from unspoken.loading import Ahead, StepData, stream
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
+from unspoken.optimizers import build_optimizers
 from unspoken.reports import Observer, Silent, StepReport, ValidationReport
 from unspoken.signals import stop_signals
 
@@ -117,19 +118,14 @@ class _Fit:
         positions = self.bare.backbone.max_positions
         self.data = TrainingData(config, examples, tokenizer, self.bare.marks, positions=positions)
         device_type = self.accelerator.device.type
-        self.optimizer = torch.optim.AdamW(
-            self.bare.parameters(),
-            lr=config.optimizer.lr,
-            betas=config.optimizer.betas,
-            weight_decay=config.optimizer.weight_decay,
-            fused=device_type in ("cpu", "cuda"),
-        )
+        self.optimizers = build_optimizers(config.optimizer, self.bare, fused=device_type in ("cpu", "cuda"))
+        self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.position = Position()
         if resume:
             self._load()
         else:
             torch.manual_seed(config.seed + self.accelerator.process_index)
-        self.model, self.optimizer = self.accelerator.prepare(self.bare, self.optimizer)
+        self.model, *self.optimizers = self.accelerator.prepare(self.bare, *self.optimizers)
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
 
@@ -207,7 +203,8 @@ class _Fit:
             while position.step < self.num_steps or position.batch:
                 epoch = position.epoch
                 if position.batch == 0 and config.curriculum.starts_afresh(epoch):
-                    self.optimizer.state.clear()
+                    for optimizer in self.optimizers:
+                        optimizer.state.clear()
                 for _ in range(position.batch, self.steps_per_epoch):
                     if position.step >= self.num_steps:
                         break
@@ -267,9 +264,10 @@ class _Fit:
 
     def _step(self, step: StepData, window: _Window) -> None:
         config, accelerator = self.config, self.accelerator
-        lr = config.optimizer.lr * self._lr_factor()
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        factor = self._lr_factor()
+        for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
         self.model.train()
         total = torch.zeros((), device=accelerator.device)
         for batch in step.micro:
@@ -279,9 +277,10 @@ class _Fit:
             accelerator.backward(loss * (accelerator.num_processes / max(step.num_labels, 1)))
             total += loss.detach()
         norm = self._clip()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        window.add(step, total, lr, norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        window.add(step, total, config.optimizer.lr * factor, norm)
 
     def _clip(self) -> torch.Tensor:
         largest = self.config.optimizer.clip_norm
@@ -361,14 +360,14 @@ class _Fit:
     def _save(self) -> None:
         if self.main:
             save_checkpoint(
-                self.out / "checkpoints", self.bare, self.optimizer, self.position, keep=KEEP_CHECKPOINTS
+                self.out / "checkpoints", self.bare, self.optimizers, self.position, keep=KEEP_CHECKPOINTS
             )  # fmt: skip
         self.accelerator.wait_for_everyone()
 
     def _load(self) -> None:
         found = checkpoints(self.out / "checkpoints")
         if found:
-            self.position = load_checkpoint(found[-1], self.bare, self.optimizer)
+            self.position = load_checkpoint(found[-1], self.bare, self.optimizers)
         else:
             # Stopped before its first checkpoint, while the first run trained or soon after: it begins anew.
             torch.manual_seed(self.config.seed + self.accelerator.process_index)
