@@ -31,6 +31,8 @@ _WORTH_FILLING = 0.25
 """Share of the rows that must be free before new prompts come in."""
 _ROWS_TOGETHER, _MUCH_LONGER = 8, 1.1
 """A prefill ends behind this many rows where the next row is longer than its first by this factor."""
+_TOO_WIDE = 0.75
+"""Room shrinks when this share of it, or less, is wanted."""
 _COLUMNS = 64
 """Room grows by this many columns at a time."""
 
@@ -87,16 +89,20 @@ class _Places:
         keys, values = (torch.zeros(shape, dtype=self._dtype, device=self._device) for _ in range(2))
         return keys, values
 
-    def reserve(self, columns: int) -> bool:
-        """Makes room for this many columns; whether anything had to move."""
-        if columns <= self.columns:
+    def fit(self, columns: int) -> bool:
+        """Makes room for this many columns, and on a CPU gives up room for many more; whether anything moved.
+
+        All columns there are take part in every product: a CPU would copy a narrower view of them each time.
+        """
+        wanted = -(-columns // _COLUMNS) * _COLUMNS
+        if columns <= self.columns and (self._device.type != "cpu" or wanted > _TOO_WIDE * self.columns):
             return False
-        old, self.columns = self.columns, -(-columns // _COLUMNS) * _COLUMNS
+        shared, self.columns = min(self.columns, wanted), wanted
         for layer, pair in enumerate(self.pairs):
-            wider = self._new(self.columns)
-            for before, after in zip(pair, wider, strict=True):
-                after[:, :, :old] = before
-            self.pairs[layer] = wider
+            other = self._new(self.columns)
+            for before, after in zip(pair, other, strict=True):
+                after[:, :, :shared] = before[:, :, :shared]
+            self.pairs[layer] = other
         return True
 
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
@@ -128,8 +134,8 @@ class _Filling(Memory):
 class _Stepping(Memory):
     """The memory of a step: one more column in each of the first `rows` rows, at the row's own length."""
 
-    def __init__(self, places: _Places, rows: int, columns: int, lengths: Int[Tensor, " N"]) -> None:
-        self._places, self._rows, self._columns, self._lengths = places, rows, columns, lengths
+    def __init__(self, places: _Places, rows: int, lengths: Int[Tensor, " N"]) -> None:
+        self._places, self._rows, self._lengths = places, rows, lengths
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor, scale: float, dropout: float
@@ -138,7 +144,7 @@ class _Stepping(Memory):
         pair = self._places.pairs[layer]
         for kept, new in zip(pair, (k, v), strict=True):
             kept[numbers, :, self._lengths] = new[:, :, 0]
-        keys, values = (kept[: self._rows, :, : self._columns] for kept in pair)
+        keys, values = (kept[: self._rows] for kept in pair)
         return attend(q, [(keys, values)], mask=mask, scale=scale)
 
 
@@ -197,7 +203,7 @@ class Slots:
         started = time.perf_counter()
         lengths = [row.at for row in rows]
         width = max(lengths)
-        self._reserve(width + 1)
+        self._fit(max(width, *(row.at for row in self._rows), 0) + 1)
         here = slice(len(self._rows), len(self._rows) + len(rows))
         ids = [[*row.layout.input_ids[: row.at], *[self._pad_id] * (width - row.at)] for row in rows]
         input_ids = torch.tensor(ids, device=self._device)
@@ -228,18 +234,17 @@ class Slots:
         """Every row's next position: a thought, what is left of its prompt, or the token it wrote last."""
         started = time.perf_counter()
         num = len(self._rows)
-        columns = max(row.at for row in self._rows) + 1
-        self._reserve(columns)
+        self._fit(max(row.at for row in self._rows) + 1)
         inputs = [row.advance() for row in self._rows]
         thinks = [thought for _, thought in inputs]
         self._input[:num] = torch.tensor([token for token, _ in inputs], device=self._device)
         self._thinks[:num] = torch.tensor(thinks, device=self._device)
         step = _Step(thinking=any(thinks), reading=any(row.writes for row in self._rows))
         if self._graphs is None:
-            self._run(num, columns, step)
+            self._run(num, step)
         else:
             bucket = min(1 << (num - 1).bit_length(), self._places.rows)
-            self._graphs.run(lambda: self._run(bucket, self._places.columns, step), (bucket, step))
+            self._graphs.run(lambda: self._run(bucket, step), (bucket, step))
         finished = self._collect(slice(0, num))
         seconds = (time.perf_counter() - started) / num
         for row, thought in zip(self._rows, thinks, strict=True):
@@ -249,8 +254,9 @@ class Slots:
                 row.written.text_seconds += seconds
         self._leave(finished)
 
-    def _run(self, num: int, columns: int, step: _Step) -> None:
-        """The step itself, for the first `num` rows over the first `columns` columns; reads and writes buffers only."""
+    def _run(self, num: int, step: _Step) -> None:
+        """The step itself, for the first `num` rows; reads and writes buffers only."""
+        columns = self._places.columns
         # A graph also runs rows that nobody uses; they must stay inside.
         lengths = self._places.lengths[:num].clamp(max=columns - 1)
         embeds = self._backbone.embed(self._input[:num])
@@ -263,7 +269,7 @@ class Slots:
             embeds[:, None],
             places=self._blocks.places(lengths[:, None]),
             mask=as_mask(seen[:, None, None], dtype=self._dtype),
-            memory=_Stepping(self._places, num, columns, lengths),
+            memory=_Stepping(self._places, num, lengths),
             keep=1,
         )[:, 0]
         self._hidden[:num] = hidden
@@ -297,8 +303,8 @@ class Slots:
             self._rows[gap] = self._rows[mover]
         del self._rows[left:]
 
-    def _reserve(self, columns: int) -> None:
-        if self._places.reserve(columns) and self._graphs is not None:
+    def _fit(self, columns: int) -> None:
+        if self._places.fit(columns) and self._graphs is not None:
             # What graphs were recorded on is gone.
             self._graphs = _Graphs()
 
