@@ -207,6 +207,8 @@ def _run(**changes: Any) -> RunConfig:
         lambda: BatchSize(bucket=0),
         lambda: Validation(every_epochs=0),
         lambda: Validation(examples=0),
+        lambda: Validation(stop_at=0.0),
+        lambda: Validation(stop_at=97.0),
         lambda: Curriculum(stage_epochs=()),
         lambda: Curriculum(stage_epochs=(0, 0)),
         lambda: Curriculum(stage_epochs=(1, -1)),

@@ -12,10 +12,10 @@ import pytest
 
 from test_data import training_data
 from tiny_runs import metrics, tiny
-from unspoken.batch import collate
+from unspoken.batch import collate, even_chunks
 from unspoken.config import BatchSize
 from unspoken.curriculum import Curriculum
-from unspoken.data import TrainingData, by_length, even_chunks
+from unspoken.data import TrainingData, by_length
 from unspoken.layout import MARKERS, Layout, lay_out
 from unspoken.loading import Ahead, StepData, step_data, stream
 from unspoken.markers import find_markers

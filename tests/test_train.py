@@ -286,6 +286,36 @@ def test_best_is_chosen_where_the_last_stages_have_no_epochs(tmp_path: Path) -> 
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(("stop_at", "validations"), [(0.75, 3), (0.76, 4), (None, 5)])
+def test_a_run_ends_at_the_accuracy_it_was_for(
+    stop_at: float | None, validations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards speedruns: an early stage, where the chain is still written, must not end them, and the epoch that reaches
+    the accuracy must, with its weights saved as final and resuming changing nothing."""
+    shares = iter([4, 1, 3, 4, 0])
+
+    def scripted(model: LatentLM, task: Any, method: Any, examples: Any, **kwargs: Any) -> list[Record]:
+        right = next(shares)
+        blank: dict[str, Any] = dict.fromkeys(("prompt", "output", "prediction", "target"), "")
+        blank |= dict.fromkeys(("num_tokens", "num_thoughts", "seconds"), 0)
+        return [Record(index=i, correct=i < right, **blank) for i in range(4)]
+
+    monkeypatch.setattr(train, "evaluate", scripted)
+    config = tiny(
+        method=Coconut(max_stage=0),
+        curriculum=Curriculum(stage_epochs=(1, 4)),
+        validation=Validation(stop_at=stop_at),
+    )
+    run = tmp_path / "run"
+    fit(config, run)
+    assert len(metrics(run, "validation")) == validations
+    assert len(metrics(run, "step")) == validations * STEPS_PER_EPOCH
+    assert (run / "final" / "model.safetensors").is_file()
+    before = tree(run)
+    fit(config, run, resume=True)
+    assert tree(run) == before
+
+
 # --------------------------------------------------------------------------------------------------------- run folder
 
 

@@ -149,12 +149,16 @@ class Validation:
     """Epochs between validations; the last epoch of every stage is always validated."""
     examples: int | None = None
     """How many of the split's examples to take; None: all."""
+    stop_at: float | None = None
+    """Accuracy, 0 to 1, at which training ends: as soon as a validation in the last stage reaches it. None: never."""
 
     def __post_init__(self) -> None:
         if self.every_epochs < 1:
             raise ValueError(f"validation.every_epochs must be at least 1, got {self.every_epochs}")
         if self.examples is not None and self.examples < 1:
             raise ValueError(f"validation.examples must be at least 1, got {self.examples}")
+        if self.stop_at is not None and not 0 < self.stop_at <= 1:
+            raise ValueError(f"validation.stop_at is a share above 0 and at most 1, got {self.stop_at}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,8 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain
 from math import ceil, sqrt
-from typing import TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -30,8 +29,6 @@ from unspoken.config import RunConfig
 from unspoken.layout import Layout, Marks, Tokens
 from unspoken.tasks.base import Example, Task
 from unspoken.tokenization import encode
-
-T = TypeVar("T")
 
 _ROWS_AHEAD = 2048
 """Rows tokenized in one call, where they are kept."""
@@ -74,13 +71,6 @@ def unpack(packed: array[int]) -> Tokens:
         ids.append(packed[at : at + length].tolist())
         at += length
     return Tokens(question=ids[0], steps=ids[1:-1], answer=ids[-1])
-
-
-def even_chunks(items: Sequence[T], most: int) -> list[list[T]]:
-    """Chunks of at most `most` and nearly equal size, so that none is too small for a method that mixes rows."""
-    num = -(-len(items) // most)
-    bounds = [len(items) * k // num for k in range(num + 1)] if num else [0]
-    return [list(items[a:b]) for a, b in pairwise(bounds)]
 
 
 def by_length(rows: Sequence[Layout], together: int) -> list[Layout]:

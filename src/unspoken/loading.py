@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from unspoken.batch import Batch, collate
+from unspoken.batch import Batch, collate, even_chunks
 from unspoken.config import RunConfig
-from unspoken.data import TrainingData, even_chunks
+from unspoken.data import TrainingData
 from unspoken.layout import IGNORE_INDEX, Layout
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@
    `Method.loss` gives sums, and the loop divides by the label count of the whole global batch, so that neither
    accumulation nor the number of processes matters. No step waits for the device; what is read from it, the loss and
    whether another process was asked to stop, is read every `log_every` steps.
-4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`.
+4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`,
+   and training ends early where `Validation.stop_at` says so.
 5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
    so resuming means starting at another index. Ctrl-C finishes the step, saves, and says how to resume.
 6. At the end the weights go to `final/`, as a folder stock transformers can load.
@@ -226,7 +227,9 @@ class _Fit:
                 stage_end = config.curriculum.stage(epoch + 1) != config.curriculum.stage(epoch)
                 final_epoch = position.step >= self.num_steps or epoch + 1 == config.curriculum.epochs
                 if stage_end or final_epoch or (epoch + 1) % config.validation.every_epochs == 0:
-                    self._validate(epoch)
+                    reached = self._validate(epoch)
+                    if reached:
+                        break
                 position.epoch, position.batch = epoch + 1, 0
                 position.seconds = time.perf_counter() - started
                 if not config.checkpoint_every and position.step < self.num_steps:
@@ -324,7 +327,8 @@ class _Fit:
                 f"the loss is {loss} at step {self.position.step}; lower --optimizer.lr or set --optimizer.clip-norm"
             )
 
-    def _validate(self, epoch: int) -> None:
+    def _validate(self, epoch: int) -> bool:
+        """Measures and reports; whether the accuracy is there at which training ends."""
         config, accelerator = self.config, self.accelerator
         stage = config.curriculum.stage(epoch)
         mine = self.valid[accelerator.process_index :: accelerator.num_processes]
@@ -348,6 +352,8 @@ class _Fit:
             self.position.best_accuracy = report.accuracy
             if self.main:
                 self._publish("best")
+        stop_at = config.validation.stop_at
+        return stop_at is not None and stage == config.curriculum.last_stage and report.accuracy >= stop_at
 
     def _publish(self, name: str) -> None:
         """Saves the model under a name that is there only when it is whole."""
