@@ -14,19 +14,19 @@ from transformers import (
 
 from unspoken.markers import add_markers
 from unspoken.model import LatentLM
-from unspoken.specs import GPT2, Llama, ModelSpec, Pretrained
+from unspoken.specs import DEFAULT_ENGINE, GPT2, Engine, Llama, ModelSpec, Pretrained
 from unspoken.tasks.base import Task
 from unspoken.tokenization import build_tokenizer
 
 
-def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:
+def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFAULT_ENGINE) -> LatentLM:
     """A model from scratch under a seed, or a pretrained one; markers included.
 
     Raises:
         ValueError: as `build_tokenizer` and `LatentLM.from_pretrained`.
     """
     if isinstance(spec, Pretrained):
-        return LatentLM.from_pretrained(spec.path)
+        return LatentLM.from_pretrained(spec.path, engine=engine)
     assert isinstance(spec, Llama | GPT2), f"no architecture for {type(spec).__name__}"
     tokenizer = build_tokenizer(spec.tokenizer, task)
     with torch.random.fork_rng(devices=[]):
@@ -37,7 +37,7 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int) -> LatentLM:
         if isinstance(spec, Llama):
             _scale(lm, spec)
         add_markers(lm, tokenizer)
-    return LatentLM(lm, tokenizer)
+    return LatentLM(lm, tokenizer, engine=engine)
 
 
 def _scale(lm: PreTrainedModel, spec: Llama) -> None:

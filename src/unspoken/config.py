@@ -19,7 +19,7 @@ import msgspec
 
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Method, ShuffledThoughts
-from unspoken.specs import ModelSpec
+from unspoken.specs import DEFAULT_ENGINE, Engine, ModelSpec
 from unspoken.suggest import nearest
 from unspoken.tasks import Task
 
@@ -183,6 +183,8 @@ class RunConfig:
     """How many rows a step sees."""
     validation: Validation = field(default_factory=Validation)
     """When accuracy is measured."""
+    engine: Engine = DEFAULT_ENGINE
+    """How the model is run: values differ by rounding only; `plain` leaves every fast path off."""
     precision: Precision = "fp32"
     """fp32, or bf16 autocast over fp32 weights."""
     seed: int = 0

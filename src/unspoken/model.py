@@ -36,7 +36,7 @@ from unspoken.layout import MARKERS, Layout, Marks, lay_out
 from unspoken.markers import add_markers, find_markers
 from unspoken.notes import Notes
 from unspoken.slots import Slots
-from unspoken.specs import Engine
+from unspoken.specs import DEFAULT_ENGINE, Engine
 from unspoken.tokenization import encode
 
 
@@ -81,7 +81,7 @@ class LatentLM(nn.Module):
         tokenizer: PreTrainedTokenizerBase | None = None,
         notes: Notes | None = None,
         *,
-        engine: Engine = "fast",
+        engine: Engine = DEFAULT_ENGINE,
     ) -> None:
         super().__init__()
         self.lm = lm
@@ -100,7 +100,7 @@ class LatentLM(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, dtype: torch.dtype = torch.float32, engine: Engine = "fast", **kwargs: Any
+        cls, path: str | Path, *, dtype: torch.dtype = torch.float32, engine: Engine = DEFAULT_ENGINE, **kwargs: Any
     ) -> LatentLM:
         """Loads a plain Hugging Face causal LM, or one that `save_pretrained` wrote.
 

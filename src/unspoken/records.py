@@ -55,7 +55,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds_single: float | None
     """Median seconds a problem at batch 1, over a few problems; None where it was not measured."""
     rows: int
-    """Rows decoded together."""
+    """Most rows decoded together."""
+    prefill_seconds: float | None = None
+    """Mean seconds a problem spent on reading the question, in batches; None where it was not measured."""
+    thought_seconds: float | None = None
+    """The same for continuous thoughts."""
+    text_seconds: float | None = None
+    """The same for writing."""
+    engine: str | None = None
+    """How the model was run: fast or plain."""
     forced_thoughts: int | None = None
     """The number of thoughts asked for; None: as the method's last stage has."""
     hardware: str = ""
@@ -96,6 +104,7 @@ def summarize(
     task: dict[str, Any],
     weights: str,
     commit: str | None,
+    engine: str | None = None,
 ) -> Summary:
     """The summary of records; `single` are batch-1 seconds of some of the problems."""
     if not records:
@@ -109,6 +118,10 @@ def summarize(
         seconds_batched=statistics.fmean(r.seconds for r in records),
         seconds_single=statistics.median(single) if single else None,
         rows=rows,
+        prefill_seconds=_mean([r.prefill_seconds for r in records]),
+        thought_seconds=_mean([r.thought_seconds for r in records]),
+        text_seconds=_mean([r.text_seconds for r in records]),
+        engine=engine,
         forced_thoughts=forced_thoughts,
         hardware=hardware,
         task=task,
@@ -116,6 +129,11 @@ def summarize(
         commit=commit,
         path_classes=dict(Counter(r.path_class for r in records if r.path_class is not None).most_common()),
     )
+
+
+def _mean(seconds: Sequence[float | None]) -> float | None:
+    measured = [s for s in seconds if s is not None]
+    return statistics.fmean(measured) if len(measured) == len(seconds) else None
 
 
 def write_records(folder: Path, records: Sequence[Record], summary: Summary) -> None:

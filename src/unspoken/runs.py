@@ -8,16 +8,18 @@ from typing import Literal
 
 import torch
 
-from unspoken.batch import even_chunks
 from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
 from unspoken.records import Summary, summarize, write_records
+from unspoken.specs import DEFAULT_ENGINE, Engine
 from unspoken.tasks.base import Split, Task
 
 
-def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> tuple[LatentLM, str]:
+def load_run(
+    run: Path, *, weights: Literal["best", "final"] = "best", engine: Engine = DEFAULT_ENGINE
+) -> tuple[LatentLM, str]:
     """The trained model of a run, and which weights they are.
 
     `best` falls back to `final` where validation never reached the final stage.
@@ -27,7 +29,7 @@ def load_run(run: Path, *, weights: Literal["best", "final"] = "best") -> tuple[
     """
     for name in [weights] if weights == "final" else ["best", "final"]:
         if (run / name / "config.json").is_file():
-            return LatentLM.from_pretrained(run / name), name
+            return LatentLM.from_pretrained(run / name, engine=engine), name
     raise ValueError(f"{run}: no trained model in {weights}/; has the run ended? unspoken train --resume {run}")
 
 
@@ -43,10 +45,12 @@ def evaluate_run(
     num: int | None = None,
     rows: int | None = None,
     single: int = 10,
+    engine: Engine | None = None,
 ) -> Summary:
     """Evaluates a run and writes `records.jsonl` and `summary.json` into `folder`.
 
-    `task` asks other problems than the run was trained on, under the same method.
+    `task` asks other problems than the run was trained on, under the same method. `engine` runs the model another way
+    than the run was trained.
 
     Raises:
         ValueError: as `load_run` and `evaluate`.
@@ -59,7 +63,7 @@ def evaluate_run(
     if rows < 1:
         raise ValueError(f"the number of rows must be at least 1, got {rows}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, found = load_run(run, weights=weights)
+    model, found = load_run(run, weights=weights, engine=engine or config.engine)
     model = model.to(device)
     task = config.task if task is None else task
     examples = task.examples(split)[slice(num)]
@@ -71,7 +75,8 @@ def evaluate_run(
     summary = summarize(
         records,
         split=split,
-        rows=max(len(chunk) for chunk in even_chunks(records, rows)),
+        rows=min(rows, len(records)),
+        engine=model.engine,
         single=timed,
         forced_thoughts=thoughts,
         hardware=device_name,

@@ -11,6 +11,7 @@ Attention = Literal["sdpa", "eager"]
 Engine = Literal["fast", "plain"]
 """fast: our own blocks, refilled decoding and CPU settings where they apply; plain: the library's modules, unaided.
 Both compute the same function."""
+DEFAULT_ENGINE: Engine = "fast"
 
 
 class TokenizerSpec(ABC):

@@ -72,7 +72,7 @@ def fit(
         Interrupted: stopped by a signal, with everything saved.
     """
     if resume and (out / "final").is_dir():
-        return LatentLM.from_pretrained(out / "final")
+        return LatentLM.from_pretrained(out / "final", engine=config.engine)
     return _Fit(config, out, resume=resume, first=first, observer=observer or Silent(), device=device).run()
 
 
@@ -106,7 +106,7 @@ class _Fit:
                 raise ValueError(f"{type(config.task).__name__} has no {name} examples")
         model = None
         if not isinstance(config.model, After):
-            model = build_model(config.model, config.task, seed=config.seed)
+            model = build_model(config.model, config.task, seed=config.seed, engine=config.engine)
             self._check_lengths(model)
         if self.main:
             self._open_folder(resume=resume)
@@ -189,7 +189,7 @@ class _Fit:
                     ) from stopped
         elif RunConfig.load(first / "config.json") != spec.first:
             raise ValueError(f"{first} is not a run of model.first; unspoken show {first} tells what it is")
-        model = LatentLM.from_pretrained(first / "final")
+        model = LatentLM.from_pretrained(first / "final", engine=self.config.engine)
         if spec.marker_from == "bot":
             copy_markers(model.lm, model.marks)
         self._check_lengths(model)

@@ -13,6 +13,7 @@ import tyro
 
 from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse
 from unspoken.config import After, RunConfig
+from unspoken.specs import Engine
 
 if TYPE_CHECKING:
     from unspoken.records import Summary
@@ -148,6 +149,8 @@ class _Eval:
     """Rows decoded together; None: the run's own setting."""
     single: int = 10
     """How many problems to time at batch 1."""
+    engine: Engine | None = None
+    """How the model is run; None: as the run was trained. `plain` switches every fast path off."""
     name: str | None = None
     """Folder under RUN/eval; None: made of --on, the split, and the number of thoughts where forced."""
 
@@ -189,6 +192,7 @@ def eval_(args: Sequence[str]) -> None:
         num=options.num,
         rows=options.rows,
         single=options.single,
+        engine=options.engine,
     )
     print(_describe(summary))
     if summary.path_classes:
@@ -199,11 +203,18 @@ def eval_(args: Sequence[str]) -> None:
 def _describe(summary: Summary) -> str:
     low, high = summary.interval
     single = "" if summary.seconds_single is None else f"{1000 * summary.seconds_single:.1f} ms a problem at batch 1, "
+    parts = {
+        "question": summary.prefill_seconds,
+        "thoughts": summary.thought_seconds,
+        "text": summary.text_seconds,
+    }
+    split = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in parts.items() if seconds is not None)
     return (
         f"{summary.split}, {summary.weights} weights: "
         f"{100 * summary.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {summary.num}, "
         f"{summary.tokens:.1f} tokens + {summary.thoughts:.1f} thoughts, "
         f"{single}{1000 * summary.seconds_batched:.1f} ms in batches of {summary.rows}"
+        f"{f' ({split})' if split else ''}"
     )
 
 
