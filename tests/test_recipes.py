@@ -83,7 +83,12 @@ def small(config: RunConfig) -> RunConfig:
         config,
         task=smaller(config.task, {"num_train": 2 * ROWS, "num_valid": ROWS, "num_test": ROWS}),
         model=model,
-        batch=BatchSize(rows=ROWS, micro=None if micro is None else min(micro, ROWS), evaluation=ROWS),
+        batch=BatchSize(
+            rows=ROWS,
+            micro=None if micro is None else min(micro, ROWS),
+            bucket=config.batch.bucket,
+            evaluation=ROWS,
+        ),
         validation=Validation(every_epochs=config.validation.every_epochs, examples=ROWS),
         max_steps=2,
         log_every=1,

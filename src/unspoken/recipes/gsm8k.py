@@ -28,6 +28,8 @@ def coconut() -> RunConfig:
         task=GSM8K(),
         method=Coconut(max_stage=3, thoughts_per_step=2),
         curriculum=Curriculum(stage_epochs=STAGED),
+        # Lengths vary more than ProsQA's: half of a random batch is padding.
+        batch=BatchSize(rows=128, micro=32, bucket=32),
     )
 
 
@@ -45,7 +47,12 @@ def icot() -> RunConfig:
 
 def published_cot() -> RunConfig:
     """The CoT run that the published code's Coconut starts from (args/gsm_cot.yaml): 25 epochs."""
-    return with_method(coconut(), "gsm8k/published/cot", CoT(), (25,))
+    return with_method(_at_random(coconut()), "gsm8k/published/cot", CoT(), (25,))
+
+
+def _at_random(config: RunConfig) -> RunConfig:
+    """The same run with batches drawn at random, as the published code's are."""
+    return replace(config, batch=replace(config.batch, bucket=1))
 
 
 def published_coconut() -> RunConfig:
@@ -53,7 +60,7 @@ def published_coconut() -> RunConfig:
 
     The optimizer is reset every epoch.
     """
-    base = coconut()
+    base = _at_random(coconut())
     return replace(
         base,
         recipe="gsm8k/published/coconut",

@@ -33,7 +33,8 @@ def coconut() -> RunConfig:
         model=GPT2(),
         curriculum=Curriculum(stage_epochs=STAGED),
         optimizer=AdamW(lr=1e-4, weight_decay=0.01),
-        batch=BatchSize(rows=128, micro=32),
+        # Of a random batch of text a quarter is padding; of one out of four sorted together, 3 to 8 %.
+        batch=BatchSize(rows=128, micro=32, bucket=4),
     )
 
 
@@ -56,7 +57,7 @@ def two_layer() -> RunConfig:
         model=GPT2(layers=2, width=768, heads=8, positions=256, dropout=0.0, tokenizer=Words()),
         curriculum=Curriculum(stage_epochs=(25, 25, 25, 25, 25, 25, 25, 125), mix=0.1, reset_optimizer="never"),
         optimizer=AdamW(lr=1e-4, betas=(0.9, 0.95)),
-        batch=BatchSize(rows=256, evaluation=256),
+        batch=BatchSize(rows=256, bucket=16, evaluation=256),
     )
 
 

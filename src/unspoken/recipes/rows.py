@@ -46,10 +46,11 @@ def table1(where: str, coconut: Recipe, *, icot: Recipe | None = None) -> dict[s
 def with_method(base: RunConfig, recipe: str, method: Method, stage_epochs: tuple[int, ...]) -> RunConfig:
     """The same run with another method, under another name."""
     curriculum = replace(base.curriculum, stage_epochs=stage_epochs)
+    batch = base.batch
     if isinstance(method, ShuffledThoughts):
-        # The shuffled control is defined where all rows think in the same columns.
-        curriculum = replace(curriculum, mix=0.0)
-    return replace(base, recipe=recipe, method=method, curriculum=curriculum)
+        # The shuffled control is defined where all rows think in the same columns and meet by chance.
+        curriculum, batch = replace(curriculum, mix=0.0), replace(batch, bucket=1)
+    return replace(base, recipe=recipe, method=method, curriculum=curriculum, batch=batch)
 
 
 def _row(recipe: str, coconut: Recipe, make: Callable[[Coconut], Method]) -> RunConfig:
