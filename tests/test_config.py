@@ -201,6 +201,7 @@ def _run(**changes: Any) -> RunConfig:
         lambda: Schedule(warmup_steps=-1),
         lambda: Schedule(floor=1.5),
         lambda: Schedule(floor=-0.1),
+        lambda: Schedule(hold=1.0),
         lambda: BatchSize(rows=0),
         lambda: BatchSize(micro=0),
         lambda: BatchSize(evaluation=0),
@@ -288,17 +289,28 @@ def test_the_floor_is_where_a_decay_ends(decay: Any) -> None:
     assert schedule.factor(100, 100) == schedule.factor(150, 100) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_a_hold_keeps_the_peak_and_then_decays_in_what_is_left(decay: Any) -> None:
+    """Guards a warm-down against a jump where it begins, and against a rate that never comes down."""
+    schedule = Schedule(decay=decay, warmup_steps=20, hold=0.5)
+    assert {schedule.factor(step, 100) for step in range(20, 61)} == {1.0}
+    assert schedule.factor(80, 100) == pytest.approx(0.5)
+    assert schedule.factor(100, 100) == pytest.approx(0, abs=1e-12)
+    assert Schedule(decay=decay, hold=0.0).factor(30, 100) == Schedule(decay=decay).factor(30, 100)
+
+
 @given(
     decay=st.sampled_from(["constant", "linear", "cosine"]),
     warmup=st.integers(0, 30),
     floor=st.floats(0, 1),
+    hold=st.floats(0, 0.99),
     num_steps=st.integers(1, 40),
 )
 def test_any_schedule_rises_then_falls_between_zero_and_one(
-    decay: Any, warmup: int, floor: float, num_steps: int
+    decay: Any, warmup: int, floor: float, hold: float, num_steps: int
 ) -> None:
     """Guards the corners: a warm-up longer than the run, a run of one step, a floor of one."""
-    schedule = Schedule(decay=decay, warmup_steps=warmup, floor=floor)
+    schedule = Schedule(decay=decay, warmup_steps=warmup, floor=floor, hold=hold)
     factors = [schedule.factor(step, num_steps) for step in range(num_steps)]
     assert all(0 <= factor <= 1 for factor in factors)
     assert factors[0] > 0

@@ -90,6 +90,8 @@ class Schedule:
     """Steps of linear warm-up."""
     span: Literal["run", "stage"] = "run"
     """What the shape is stretched over; `stage` warms up and decays inside every stage."""
+    hold: float = 0.0
+    """Share of what the warm-up leaves in which the rate stays at its peak before it decays ("warm-down")."""
     floor: float = 0.0
     """Factor at the end of a decay."""
     stage_factors: tuple[float, ...] = ()
@@ -100,6 +102,8 @@ class Schedule:
             raise ValueError(
                 f"schedule needs warmup_steps >= 0 and floor in 0..1, got {self.warmup_steps} and {self.floor}"
             )
+        if not 0 <= self.hold < 1:
+            raise ValueError(f"schedule.hold is a share, at least 0 and below 1, got {self.hold}")
 
     def stage_factor(self, stage: int) -> float:
         """The further factor of a stage."""
@@ -112,6 +116,7 @@ class Schedule:
         if self.decay == "constant":
             return 1.0
         done = min(1.0, (step - self.warmup_steps) / max(1, num_steps - self.warmup_steps))
+        done = max(0.0, done - self.hold) / (1 - self.hold)
         shape = 1 - done if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
         return self.floor + (1 - self.floor) * shape
 
