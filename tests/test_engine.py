@@ -29,6 +29,7 @@ from tiny import (
 )
 from tiny_runs import losses, tiny
 from unspoken import processor
+from unspoken.backward import alike, shape_of
 from unspoken.batch import collate, make_plan
 from unspoken.blocks import blocks_of
 from unspoken.layout import IGNORE_INDEX, Layout
@@ -43,9 +44,7 @@ KNOWN = [("gpt2", "sdpa"), ("gpt2", "eager"), ("llama", "sdpa"), ("qwen3", "sdpa
 
 def pair(family: str, attention: str = "sdpa", **changes: Any) -> tuple[LatentLM, LatentLM]:
     """The same weights, run fast and plain."""
-    if family == "mistral-whole":
-        family, changes = "mistral", {"sliding_window": None}
-    lm = build(family, attention, **changes)
+    lm = build("mistral", sliding_window=None) if family == "mistral-whole" else build(family, attention, **changes)
     fast, plain = LatentLM(lm).eval(), LatentLM(lm, engine="plain").eval()
     assert fast.backbone.blocks is not None
     assert plain.backbone.blocks is None
@@ -134,9 +133,10 @@ def test_controls_are_the_same_on_both(method: Coconut) -> None:
 
 def test_dropout_is_there_in_training_and_gone_in_evaluation() -> None:
     """Guards GPT-2's three dropouts, which the fast path applies itself."""
-    for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-        others = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
-        fast, plain = pair("gpt2", **{**others, name: 0.5})
+    names = ("embd_pdrop", "attn_pdrop", "resid_pdrop")
+    for name in names:
+        rates: dict[str, Any] = {other: 0.5 if other == name else 0.0 for other in names}
+        fast, plain = pair("gpt2", **rates)
         batch = collate(rows(*RAGGED), pad_id=PAD)
         with torch.no_grad():
             want = number(plain(**batch.tensors()).loss_sum)
@@ -189,8 +189,75 @@ def test_a_run_trains_and_evaluates_plainly(tmp_path: Path) -> None:
         assert summary.engine == engine
         assert summary.text_seconds is not None
     assert found["fast"] == pytest.approx(found["plain"], rel=1e-4)
-    other = evaluate_run(tmp_path / "fast", config, tmp_path / "other", num=4, single=0, engine="plain")
+    other = evaluate_run(
+        tmp_path / "fast", replace(tiny(), engine="fast"), tmp_path / "other", num=4, single=0, engine="plain"
+    )
     assert other.engine == "plain"
+
+
+# Graphs
+
+
+@pytest.mark.parametrize("pictures", [("qqqTTaa", "qTTa"), ("qqqqqaaa", "qaa"), ("qqTaqTa", "qqqaa")])
+def test_rounded_columns_change_no_loss(pictures: tuple[str, ...]) -> None:
+    """Guards batches rounded up to few shapes: more padding, more kept outputs, the same loss and gradients."""
+    model, some = shared("gpt2"), rows(*pictures)
+    exact, rounded = collate(some, pad_id=PAD), collate(some, pad_id=PAD, columns=4)
+    assert rounded.input_ids.shape[1] % 4 == 0
+    first = rounded.is_thought.any(0).nonzero()
+    assert not len(first) or int(first[0]) % 4 == 0
+    losses_ = [model(**batch.tensors(), plan=batch.plan).loss_sum for batch in (exact, rounded)]
+    assert_close(losses_[1], losses_[0], within=1e-9)
+    assert_same_gradients(gradients(model, losses_[1]), gradients(model, losses_[0]), within=1e-9)
+
+
+def test_batches_of_one_shape_have_one_graph() -> None:
+    """Guards the number of recordings: other tokens, targets and thinkers are the same graph, other widths are not."""
+
+    def shape(*pictures: str, seed: int = 0) -> Any:
+        return shape_of(alike(collate(rows(*pictures, seed=seed), pad_id=PAD, columns=8)))
+
+    assert shape("qqqTTaa", "qTTa") == shape("qTTaaaa", "qqTTa", seed=1)
+    assert shape("qqqTTaa", "qTa") == shape("qTa", "qqTTaaa", seed=1)
+    assert shape("qqqTTaa", "qTTa") != shape("q" * 9 + "TTaa", "qTTa")
+    assert shape("qqqTTaa", "qTTa") != shape("qqqTTaa", "qTa")
+
+
+def test_room_for_targets_changes_no_loss() -> None:
+    """Guards the targets a graph's batch is filled up with: they must carry no loss."""
+    model, batch = shared("llama"), collate(rows(*RAGGED), pad_id=PAD)
+    room = alike(batch)
+    assert len(room.plan.label_ids) > len(batch.plan.label_ids)
+    with torch.no_grad():
+        filled, exact = (model(**each.tensors(), plan=each.plan).loss_sum for each in (room, batch))
+    assert_close(filled, exact, within=1e-12)
+
+
+@pytest.mark.gpu
+def test_replayed_steps_equal_launched_ones(tmp_path: Path) -> None:
+    """Guards graphs: what a recording has frozen, a gradient dropped between steps, tensors that were not copied."""
+    found: dict[Engine, list[float]] = {}
+    engines: list[Engine] = ["fast", "graphs"]
+    for engine in engines:
+        fit(replace(tiny(), engine=engine), tmp_path / engine)
+        found[engine] = losses(tmp_path / engine)
+    assert found["graphs"] == pytest.approx(found["fast"], rel=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_replayed_decoding_equals_launched(family: str) -> None:
+    """Guards graphs of decoding steps, with rows that leave and join."""
+    lm = build(family, dtype=torch.float32)
+    lm.cuda()
+    some = rows(*RAGGED, *RAGGED, seed=3)
+    stop = list(range(0, 70, 7))
+    found: dict[Engine, list[list[int]]] = {}
+    engines: list[Engine] = ["fast", "graphs"]
+    for engine in engines:
+        written = LatentLM(lm, engine=engine).eval().write(some, max_new_tokens=9, rows=3, eos_token_id=stop)
+        found[engine] = [one.tokens for one in written]
+    assert found["graphs"] == found["fast"]
 
 
 # The processor
@@ -206,6 +273,7 @@ def test_float32_products_stay_float32() -> None:
     code = """
 import torch
 from unspoken import processor
+from unspoken.backward import alike, shape_of
 a, b = torch.randn(200, 300), torch.randn(300, 100)
 exact = a.double() @ b.double()
 before = float((a @ b - exact).abs().max())
@@ -236,6 +304,7 @@ def test_the_users_own_precision_is_left_alone() -> None:
 import torch
 torch.set_float32_matmul_precision("high")
 from unspoken import processor
+from unspoken.backward import alike, shape_of
 print(processor.use_onednn(), torch.get_float32_matmul_precision())
 """
     assert in_a_fresh_process(code) == "False high"
@@ -249,6 +318,7 @@ sys.path.insert(0, "tests")
 from tiny import build
 from unspoken.model import LatentLM
 from unspoken import processor
+from unspoken.backward import alike, shape_of
 LatentLM(build("gpt2"), engine="plain")
 print(processor.tune.cache_info().currsize)
 LatentLM(build("gpt2"))

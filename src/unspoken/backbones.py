@@ -66,7 +66,8 @@ class Backbone:
             "full_attention",
             "sliding_attention",
         }
-        self._blocks = blocks_of(lm) if engine == "fast" and self._ours else None
+        self.engine: Engine = engine
+        self._blocks = blocks_of(lm) if engine != "plain" and self._ours else None
         # Not from `config`: there GPT-2 calls it n_positions.
         self.max_positions: int | None = getattr(text, "max_position_embeddings", None)
 

@@ -88,10 +88,12 @@ def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
     return spans
 
 
-def make_plan(is_thought: Bool[Tensor, "B T"], labels: Int[Tensor, "B T"] | None, *, whole: bool) -> Plan:
+def make_plan(
+    is_thought: Bool[Tensor, "B T"], labels: Int[Tensor, "B T"] | None, *, whole: bool, columns: int = 1
+) -> Plan:
     """The plan of a batch; `whole` keeps every column's output, not only what labels and thoughts read.
 
-    Waits for the device where the tensors are on one.
+    `columns` rounds what is kept of a pass up to a multiple. Waits for the device where the tensors are on one.
     """
     is_thought = is_thought.cpu()
     targets = torch.full_like(is_thought, IGNORE_INDEX, dtype=torch.long) if labels is None else labels.cpu()
@@ -103,18 +105,18 @@ def make_plan(is_thought: Bool[Tensor, "B T"], labels: Int[Tensor, "B T"] | None
     kept: list[int] = []
     for span in column_spans(is_thought):
         needed = read[span].nonzero()
-        keep = 1 if not len(needed) else span.stop - span.start - int(needed[0])
-        if whole:
-            keep = span.stop - span.start
+        width = span.stop - span.start
+        keep = 1 if not len(needed) else width - int(needed[0])
+        keep = width if whole else min(width, -(-keep // columns) * columns)
         spans.append(Span(start=span.start, stop=span.stop, keep=keep, thinking=thinking[span.start]))
         kept += range(span.stop - keep, span.stop)
     place = torch.zeros(is_thought.shape[1], dtype=torch.long)
     place[kept] = torch.arange(len(kept))
-    rows, columns = labelled.nonzero(as_tuple=True)
+    rows, at = labelled.nonzero(as_tuple=True)
     label_ids = targets[:, 1:][labelled]
     return Plan(
         spans=tuple(spans),
-        label_index=rows * len(kept) + place[columns],
+        label_index=rows * len(kept) + place[at],
         label_ids=label_ids,
         label_range=(int(label_ids.min()), int(label_ids.max())) if len(label_ids) else None,
         thoughts=_order(is_thought),
@@ -166,8 +168,11 @@ class Batch:
         return replace(self, **moved, plan=self.plan.to(device))
 
 
-def collate(rows: Sequence[Layout], *, pad_id: int) -> Batch:
+def collate(rows: Sequence[Layout], *, pad_id: int, columns: int = 1) -> Batch:
     """Pads layouts to one batch whose first thoughts share a column.
+
+    `columns` rounds the width before the first thought, and the whole width, up to a multiple, so that few shapes of
+    batches occur.
 
     Raises:
         ValueError: there are no rows.
@@ -175,9 +180,9 @@ def collate(rows: Sequence[Layout], *, pad_id: int) -> Batch:
     if not rows:
         raise ValueError("an empty batch: expected at least one row")
     firsts = [row.is_thought.index(True) if True in row.is_thought else None for row in rows]
-    column = max((first for first in firsts if first is not None), default=0)
+    column = -(-max((first for first in firsts if first is not None), default=0) // columns) * columns
     left = [0 if first is None else column - first for first in firsts]
-    width = max(shift + len(row) for shift, row in zip(left, rows, strict=True))
+    width = -(-max(shift + len(row) for shift, row in zip(left, rows, strict=True)) // columns) * columns
 
     def pad(values: Sequence[Sequence[Any]], fill: Any, dtype: torch.dtype) -> Tensor:
         padded = [
@@ -188,7 +193,7 @@ def collate(rows: Sequence[Layout], *, pad_id: int) -> Batch:
 
     labels = pad([row.labels for row in rows], IGNORE_INDEX, torch.long)
     is_thought = pad([row.is_thought for row in rows], False, torch.bool)
-    plan = make_plan(is_thought, labels, whole=False)
+    plan = make_plan(is_thought, labels, whole=False, columns=columns)
     return Batch(
         input_ids=pad([row.input_ids for row in rows], pad_id, torch.long),
         labels=labels,

@@ -42,15 +42,22 @@ class StepData:
 
 
 def step_data(
-    rows: Sequence[Layout], *, process: int, num_processes: int, most: int | None, pad_id: int, pin: bool
+    rows: Sequence[Layout],
+    *,
+    process: int,
+    num_processes: int,
+    most: int | None,
+    pad_id: int,
+    pin: bool,
+    columns: int,
 ) -> StepData:
     """A process's share of a global batch, cut into forward passes of at most `most` rows.
 
     Neighbours in `rows` go to different processes, so that all of them get the same mix of lengths, and stay
-    neighbours within one.
+    neighbours within one. `columns` is `collate`'s.
     """
     mine = rows[process::num_processes]
-    micro = [collate(chunk, pad_id=pad_id) for chunk in even_chunks(mine, most or max(len(mine), 1))]
+    micro = [collate(chunk, pad_id=pad_id, columns=columns) for chunk in even_chunks(mine, most or max(len(mine), 1))]
     return StepData(
         micro=[_pinned(batch) for batch in micro] if pin else micro,
         num_labels=sum(len(row) - row.labels.count(IGNORE_INDEX) for row in rows),
@@ -89,12 +96,19 @@ def stream(
     num_processes: int,
     pad_id: int,
     pin: bool,
+    columns: int,
 ) -> Iterator[StepData]:
     """All steps from one batch of an epoch on, epoch after epoch, to the end of the curriculum."""
     for each in range(epoch, config.curriculum.epochs):
         for rows in data.epoch(each, start=batch if each == epoch else 0):
             yield step_data(
-                rows, process=process, num_processes=num_processes, most=config.batch.micro, pad_id=pad_id, pin=pin
+                rows,
+                process=process,
+                num_processes=num_processes,
+                most=config.batch.micro,
+                pad_id=pad_id,
+                pin=pin,
+                columns=columns,
             )
 
 

@@ -68,7 +68,7 @@ class LatentLM(nn.Module):
     """Any Hugging Face causal LM, with continuous thoughts where `is_thought` says so.
 
     The base model is `lm`, unchanged: saving writes it as stock transformers knows it. `engine` is how it is run:
-    "plain" leaves every fast path off (see `specs.Engine`); "fast" also tells this process how to use its CPU
+    "plain" leaves every fast path off (see `specs.Engine`); the others also tell this process how to use its CPU
     (`processor.py`).
 
     Raises:
@@ -87,7 +87,7 @@ class LatentLM(nn.Module):
         self.lm = lm
         self.engine: Engine = engine
         self.backbone = backbone_of(lm, engine)
-        if engine == "fast":
+        if engine != "plain":
             processor.tune()
         self.tokenizer = tokenizer
         self.notes = notes if notes is not None else Notes()

@@ -8,7 +8,7 @@
 3. Finished rows leave; the last rows move into their places, so that rows in use are always the first ones.
 
 Every row has its own length and its columns start at 0, so no padding lies between what a row has read and writes.
-On a GPU a step is replayed as a graph, one for each bucket of rows and columns.
+With engine "graphs" a step on a GPU is replayed as a CUDA graph, one for each bucket of rows.
 """
 
 from __future__ import annotations
@@ -175,7 +175,8 @@ class Slots:
         self._input = torch.zeros(rows, dtype=torch.long, device=self._device)
         self._thinks = torch.zeros(rows, dtype=torch.bool, device=self._device)
         self._output = torch.zeros(rows, dtype=torch.long, device=self._device)
-        self._graphs = _Graphs() if self._device.type == "cuda" else None
+        wanted = backbone.engine == "graphs" and self._device.type == "cuda"
+        self._graphs = _Graphs() if wanted else None
 
     def write(self, prompts: Sequence[Layout], *, on_finished: Callable[[int], None]) -> list[Written]:
         """Answers every prompt; results in the prompts' order."""

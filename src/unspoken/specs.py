@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, final
 
 Attention = Literal["sdpa", "eager"]
-Engine = Literal["fast", "plain"]
-"""fast: our own blocks, refilled decoding and CPU settings where they apply; plain: the library's modules, unaided.
-Both compute the same function."""
+Engine = Literal["graphs", "fast", "plain"]
+"""fast: our own blocks, refilled decoding and CPU settings where they apply; graphs: the same, and steps replayed as
+CUDA graphs where there is one GPU (written, but never yet run on one); plain: the library's modules, unaided. All
+compute the same function."""
 DEFAULT_ENGINE: Engine = "fast"
 
 

@@ -31,6 +31,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase
 
+from unspoken.backward import COLUMNS, Backward, Launched, Replayed
+from unspoken.batch import Batch
 from unspoken.build import build_model
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
 from unspoken.config import After, RunConfig
@@ -127,6 +129,13 @@ class _Fit:
         else:
             torch.manual_seed(config.seed + self.accelerator.process_index)
         self.model, *self.optimizers = self.accelerator.prepare(self.bare, *self.optimizers)
+        on_one_gpu = self.accelerator.device.type == "cuda" and self.accelerator.num_processes == 1
+        self.graphs = config.engine == "graphs" and on_one_gpu
+        self.backward: Backward = (
+            Replayed(self._loss, self.accelerator.device)
+            if self.graphs
+            else Launched(self._loss, self.accelerator.backward)
+        )
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
 
@@ -251,6 +260,7 @@ class _Fit:
             num_processes=accelerator.num_processes,
             pad_id=self.bare.pad_id,
             pin=accelerator.device.type == "cuda",
+            columns=COLUMNS if self.graphs else 1,
         )
         # A bucket is laid out in one go; with this room the next one is begun before the last is used up.
         return Ahead(steps, depth=config.batch.bucket + 2)
@@ -274,16 +284,18 @@ class _Fit:
         self.model.train()
         total = torch.zeros((), device=accelerator.device)
         for batch in step.micro:
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                loss = config.method.loss(self.model, batch.to(accelerator.device))
             # Distributed wrappers average gradients over processes; the sum is what is wanted.
-            accelerator.backward(loss * (accelerator.num_processes / max(step.num_labels, 1)))
-            total += loss.detach()
+            total += self.backward(batch, accelerator.num_processes / max(step.num_labels, 1))
         norm = self._clip()
         for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad()
+            optimizer.zero_grad(set_to_none=not self.graphs)
         window.add(step, total, config.optimizer.lr * factor, norm)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        device = self.accelerator.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            return self.config.method.loss(self.model, batch.to(device))
 
     def _clip(self) -> torch.Tensor:
         largest = self.config.optimizer.clip_norm
