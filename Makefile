@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check clean
+# One run of the benchmarks, and its page.
+BENCH := runs/bench
+
+.PHONY: setup demo test check bench bench-all clean
 
 setup: $(READY)
 
@@ -27,6 +30,14 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyrefly check
+
+# The tiny shape, minutes; bench-all measures every shape, into benchmarks/runs/ and a dated page beside it.
+bench: $(READY)
+	rm -rf $(BENCH)
+	$(BIN)/python -m benchmarks --shapes tiny --out $(BENCH)
+
+bench-all: $(READY)
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) runs
