@@ -4,7 +4,8 @@
       cot, no-cot, coconut, pause-as-thought
 
 From random weights the same comparison takes many times longer, because four look-ups a problem are few to learn
-looking up from. The second act is in `planning`.
+looking up from. Optimizer, schedule and lengths come from `benchmarks/speedrun.md`: one cosine over all stages with the
+optimizer's state kept is what lets a stage go on where the last one was. The second act is in `planning`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule
+from unspoken.config import After, BatchSize, Muon, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, NoCoT, OpenedCoT, PauseAsThought
 from unspoken.specs import Llama
 from unspoken.tasks.hops import Hops
 
-# 100 steps of 64 problems an epoch.
-_HOPS = Hops(num_train=6_400)
+# 50 steps of 64 problems an epoch.
+_HOPS = Hops(num_train=3_200)
 
 
 def walk() -> RunConfig:
@@ -29,9 +30,9 @@ def walk() -> RunConfig:
         task=replace(_HOPS, hops=12),
         method=OpenedCoT(),
         model=Llama(mlp_width=256, embedding_std=0.3, final_gain=0.3),
-        curriculum=Curriculum(stage_epochs=(4,)),
-        optimizer=AdamW(lr=3e-3, betas=(0.9, 0.95), clip_norm=1.0),
-        schedule=Schedule(decay="cosine", warmup_steps=50, span="stage", floor=0.1),
+        curriculum=Curriculum(stage_epochs=(5,)),
+        optimizer=Muon(lr=1e-2, others_lr=3e-3, betas=(0.9, 0.95), clip_norm=1.0),
+        schedule=Schedule(decay="cosine", warmup_steps=50, floor=0.1),
         batch=BatchSize(rows=64, evaluation=256),
     )
 
@@ -44,13 +45,17 @@ def cot() -> RunConfig:
         task=_HOPS,
         method=CoT(),
         model=After(first=walk()),
-        curriculum=Curriculum(stage_epochs=(3,)),
+        curriculum=Curriculum(stage_epochs=(4,), reset_optimizer="never"),
+        optimizer=Muon(lr=5e-3, others_lr=2e-3, betas=(0.9, 0.95), clip_norm=1.0),
+        schedule=Schedule(decay="cosine", warmup_steps=20, floor=0.1),
     )
 
 
 def no_cot() -> RunConfig:
     """Follow four pointers, answering at once; as many steps as Coconut has."""
-    return replace(cot(), recipe="demo/no-cot", method=NoCoT(), curriculum=Curriculum(stage_epochs=(11,)))
+    return replace(
+        cot(), recipe="demo/no-cot", method=NoCoT(), curriculum=replace(cot().curriculum, stage_epochs=(10,))
+    )
 
 
 def coconut() -> RunConfig:
@@ -61,7 +66,7 @@ def coconut() -> RunConfig:
         method=Coconut(max_stage=4),
         model=After(first=walk(), marker_from="bot"),
         # Four steps are all of them, so the stage that removes all text is stage 4 again and needs no time.
-        curriculum=Curriculum(stage_epochs=(0, 2, 2, 3, 4, 0), mix=0.2, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 2, 2, 2, 4, 0), mix=0.2, mix_over="past", reset_optimizer="never"),
     )
 
 
