@@ -102,9 +102,9 @@ def test_a_control_that_mixes_rows_never_gets_too_few(tmp_path: Path, monkeypatc
     method = ShuffledThoughts(max_stage=2)
     sizes: list[int] = []
 
-    def counted(rows: Any, *, pad_id: int) -> Any:
+    def counted(rows: Any, **kwargs: Any) -> Any:
         sizes.append(len(rows))
-        return collate(rows, pad_id=pad_id)
+        return collate(rows, **kwargs)
 
     monkeypatch.setattr(loading, "collate", counted)
     with pytest.raises(ValueError, match="needs at least 3 rows in a forward pass"):

@@ -12,10 +12,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Generic, Self, TypeVar
+
+import torch
 
 from unspoken.batch import Batch, collate, even_chunks
 from unspoken.config import RunConfig
@@ -161,3 +164,30 @@ class Ahead(Generic[T]):
             self._made.put(None)
         except BaseException as error:  # the loop is where it must be seen, whatever it is
             self._made.put(error)
+
+
+class Window:
+    """Sums since the last report; tensors stay on the device until it is due."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.waited = 0.0
+        self.loss: torch.Tensor | None = None
+        self.num_labels = self.num_tokens = self.num_mine = self.num_positions = 0
+        self.lr = 0.0
+        self.grad_norm: torch.Tensor | None = None
+
+    def wait(self, steps: Iterator[StepData]) -> StepData:
+        """The next step's data, and how long the loop stood still for it."""
+        started = time.perf_counter()
+        step = next(steps)
+        self.waited += time.perf_counter() - started
+        return step
+
+    def add(self, step: StepData, loss: torch.Tensor, lr: float, grad_norm: torch.Tensor) -> None:
+        self.loss = loss if self.loss is None else self.loss + loss
+        self.num_labels += step.num_labels
+        self.num_tokens += step.num_tokens
+        self.num_mine += step.num_mine
+        self.num_positions += step.num_positions
+        self.lr, self.grad_norm = lr, grad_norm

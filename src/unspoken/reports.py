@@ -1,9 +1,12 @@
-"""What a training tells whoever watches it."""
+"""What a training tells whoever watches it, and the file in which it stays: `metrics.jsonl`, an object a line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +58,25 @@ class Silent:
     def on_step(self, report: StepReport) -> None: ...
 
     def on_validation(self, report: ValidationReport) -> None: ...
+
+
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Adds a line to a run's metrics."""
+    with path.open("ab") as file:
+        # msgspec writes null for a loss that is no number; json would write NaN, which is not JSON.
+        file.write(msgspec.json.encode(line) + b"\n")
+
+
+def forget_lines(path: Path, *, after: int, validations_from: int) -> None:
+    """Drops lines that tell what happened after a checkpoint, because it will happen again.
+
+    Goes: every line after step `after`, and validations from step `validations_from` on.
+    """
+    if not path.is_file():
+        return
+    kept = []
+    for text in path.read_bytes().splitlines():
+        line = msgspec.json.decode(text)
+        if line["step"] <= after and (line["kind"] == "step" or line["step"] < validations_from):
+            kept.append(text + b"\n")
+    path.write_bytes(b"".join(kept))

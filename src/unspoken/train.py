@@ -21,11 +21,9 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -40,12 +38,12 @@ from unspoken.data import TrainingData, tokenize
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
 from unspoken.layout import Marks, Tokens
-from unspoken.loading import Ahead, StepData, stream
+from unspoken.loading import Ahead, StepData, Window, stream
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
 from unspoken.optimizers import build_optimizers
-from unspoken.reports import Observer, Silent, StepReport, ValidationReport
+from unspoken.reports import Observer, Silent, StepReport, ValidationReport, append_line, forget_lines
 from unspoken.signals import stop_signals
 
 KEEP_CHECKPOINTS = 2
@@ -124,6 +122,7 @@ class _Fit:
         self.optimizers = build_optimizers(config.optimizer, self.bare, fused=device_type in ("cpu", "cuda"))
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.position = Position()
+        self.metrics = out / "metrics.jsonl"
         if resume:
             self._load()
         else:
@@ -207,7 +206,7 @@ class _Fit:
     def run(self) -> LatentLM:
         position, config = self.position, self.config
         started = time.perf_counter() - position.seconds
-        window = _Window()
+        window = Window()
         with stop_signals() as stop, self._steps_ahead() as steps:
             # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
             while position.step < self.num_steps or position.batch:
@@ -224,7 +223,7 @@ class _Fit:
                     last = position.step >= self.num_steps
                     if position.step % config.log_every == 0 or last:
                         self._log_step(epoch, window)
-                        window = _Window()
+                        window = Window()
                     if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
                         self._save()
                     if self._stopping(stop, last=last):
@@ -275,7 +274,7 @@ class _Fit:
         asked = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
-    def _step(self, step: StepData, window: _Window) -> None:
+    def _step(self, step: StepData, window: Window) -> None:
         config, accelerator = self.config, self.accelerator
         factor = self._lr_factor()
         for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
@@ -314,7 +313,7 @@ class _Fit:
         done = (position.epoch - first) * self.steps_per_epoch + position.batch
         return factor * schedule.factor(done, length * self.steps_per_epoch)
 
-    def _log_step(self, epoch: int, window: _Window) -> None:
+    def _log_step(self, epoch: int, window: Window) -> None:
         assert window.loss is not None and window.grad_norm is not None
         loss = float(self.accelerator.reduce(window.loss, "sum")) / max(window.num_labels, 1)
         seconds = time.perf_counter() - window.started
@@ -390,54 +389,13 @@ class _Fit:
             # Stopped before its first checkpoint, while the first run trained or soon after: it begins anew.
             torch.manual_seed(self.config.seed + self.accelerator.process_index)
         if self.main:
-            self._forget_later_lines()
-
-    def _forget_later_lines(self) -> None:
-        """Drops lines of metrics.jsonl that tell what happened after the checkpoint: it will happen again."""
-        path, position = self.out / "metrics.jsonl", self.position
-        if not path.is_file():
-            return
-        kept = []
-        for text in path.read_bytes().splitlines():
-            line = msgspec.json.decode(text)
             # In the middle of an epoch the validation of this very step is yet to come.
-            ends = position.step if line["kind"] == "step" or not position.batch else position.step - 1
-            if line["step"] <= ends:
-                kept.append(text + b"\n")
-        path.write_bytes(b"".join(kept))
+            position = self.position
+            forget_lines(self.metrics, after=position.step, validations_from=position.step + (position.batch == 0))
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.main:
-            with (self.out / "metrics.jsonl").open("ab") as file:
-                # msgspec writes null for a loss that is no number; json would write NaN, which is not JSON.
-                file.write(msgspec.json.encode(line) + b"\n")
-
-
-class _Window:
-    """Sums since the last report; tensors stay on the device until it is due."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.waited = 0.0
-        self.loss: torch.Tensor | None = None
-        self.num_labels = self.num_tokens = self.num_mine = self.num_positions = 0
-        self.lr = 0.0
-        self.grad_norm: torch.Tensor | None = None
-
-    def wait(self, steps: Iterator[StepData]) -> StepData:
-        """The next step's data, and how long the loop stood still for it."""
-        started = time.perf_counter()
-        step = next(steps)
-        self.waited += time.perf_counter() - started
-        return step
-
-    def add(self, step: StepData, loss: torch.Tensor, lr: float, grad_norm: torch.Tensor) -> None:
-        self.loss = loss if self.loss is None else self.loss + loss
-        self.num_labels += step.num_labels
-        self.num_tokens += step.num_tokens
-        self.num_mine += step.num_mine
-        self.num_positions += step.num_positions
-        self.lr, self.grad_norm = lr, grad_norm
+            append_line(self.metrics, line)
 
 
 def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) -> Notes:
