@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from tiny_runs import STEPS_PER_EPOCH, tiny
 from unspoken import data
@@ -20,9 +20,9 @@ from unspoken.layout import IGNORE_INDEX, Layout
 from unspoken.markers import find_markers
 from unspoken.methods import Coconut, CoT, NoCoT, ShuffledThoughts, WithoutThought
 from unspoken.specs import Words
-from unspoken.tasks.base import Example, Split, Task, Written
+from unspoken.tasks.base import Example, Generated, Split, Task, Written
 from unspoken.tasks.hops import Hops
-from unspoken.tokenization import build_tokenizer
+from unspoken.tokenization import build_tokenizer, encode
 
 NAMES = [f"w{i}" for i in range(60)]
 
@@ -211,6 +211,37 @@ def test_an_example_longer_than_the_model_is_refused_by_number() -> None:
         ValueError, match=f"training example 17 takes {longest} positions, but the model has {longest - 1}"
     ):
         training_data(config, positions=longest - 1).layouts(0, [17])
+
+
+def test_words_are_looked_up_as_the_library_would() -> None:
+    """Guards the short cut around the tokenizers library: the same ids, of markers spelt in a text too, and no word of
+    an open vocabulary taken for a closed one's."""
+    tokenizer = words_of(tiny())
+    assert isinstance(tokenizer, TokenizersBackend)
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+    texts = ["a b ; c  d", "", " e\ta\n", "<|latent|> a", "? <|endoftext|>"]
+    wanted = [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
+    assert encode(texts, tokenizer) == wanted
+    assert [len(ids) for ids in wanted] == [5, 0, 2, 2, 2]
+
+
+def test_generated_examples_of_a_task_that_redraws_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards speed: a graph drawn again every epoch, only to be renamed, was half of the time of laying it out."""
+    made: list[int] = []
+    original = Generated.__getitem__
+
+    def counted(self: Generated, index: Any) -> Any:
+        made.append(index)
+        return original(self, index)
+
+    monkeypatch.setattr(Generated, "__getitem__", counted)
+    data = training_data(tiny())
+    first = [list(data.epoch(epoch)) for epoch in range(3)]
+    assert sorted(made) == list(range(40))
+    monkeypatch.setattr("unspoken.data._EXAMPLES_KEPT", 0)
+    assert [list(training_data(tiny()).epoch(epoch)) for epoch in range(3)] == first
+    assert len(made) == 40 + 3 * 40
 
 
 def test_an_empty_question_is_refused() -> None:
