@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from benchmarks.parts import Work, ready_to_train
+from benchmarks.parts import Work, going_on
 from benchmarks.results import DataPath
 from benchmarks.shapes import Shape, Subject
+from benchmarks.tasks import ready_to_train
 from benchmarks.ways import FP32, OURS
 from benchmarks.workers import Bench
 from unspoken.config import BatchSize, RunConfig
@@ -24,7 +25,7 @@ PADDING_ROWS = 32
 BUCKET = 6
 """Global batches: the validation and test problems of ProsQA are six."""
 LEAST_SECONDS = 2.0
-LEAST_STEPS = 10
+LEAST_STEPS = 4
 
 
 def config_of(shape: Shape, batch: BatchSize) -> RunConfig:
@@ -90,25 +91,26 @@ def wait(bench: Bench) -> tuple[float, float, float]:
 def measure_data_path(work: Work) -> None:
     """Padding and waiting of ours on one shape."""
     work.say("data path")
-    subject = work.subject
-    making, step, share = work.workers[OURS.name].ask(wait)
+    with going_on(work.results, work.say, shape=work.shape.name, way=OURS.name, what="data path"):
+        work.results.data.append(_measured(work.subject, *work.workers[OURS.name].ask(wait)))
+
+
+def _measured(subject: Subject, making: float, step: float, share: float) -> DataPath:
     # A global batch of as many rows as a pass has rows is a random one: nothing in it can be sorted apart.
     num = min(GLOBAL_ROWS, len(subject.problems))
     micro = min(PADDING_ROWS, num)
-    work.results.data.append(
-        DataPath(
-            shape=work.shape.name,
-            padding={
-                "random": padding(subject, rows=micro, micro=micro, bucket=1),
-                "batch": padding(subject, rows=num, micro=micro, bucket=1),
-                "bucket": padding(subject, rows=num, micro=micro, bucket=BUCKET),
-            },
-            padding_rows=micro,
-            global_rows=num,
-            bucket=BUCKET,
-            rows=subject.training_rows,
-            batch_seconds=making,
-            step_seconds=step,
-            wait_share=share,
-        )
+    return DataPath(
+        shape=subject.shape.name,
+        padding={
+            "random": padding(subject, rows=micro, micro=micro, bucket=1),
+            "batch": padding(subject, rows=num, micro=micro, bucket=1),
+            "bucket": padding(subject, rows=num, micro=micro, bucket=BUCKET),
+        },
+        padding_rows=micro,
+        global_rows=num,
+        bucket=BUCKET,
+        rows=subject.training_rows,
+        batch_seconds=making,
+        step_seconds=step,
+        wait_share=share,
     )

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from benchmarks.results import Growth, Results
 from benchmarks.targets import PAIRS, decoding_seconds, faster, training_seconds
-from benchmarks.ways import OURS, PLAIN, PUBLISHED, PUBLISHED_WHERE, STOCK, WAYS
+from benchmarks.ways import GRAPHS, OURS, PLAIN, PUBLISHED, PUBLISHED_WHERE, STOCK, WAYS
 from unspoken.figures import MARKERS, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLES = {way.name: way.title for way in WAYS}
-ORDER = [way.name for way in (OURS, PUBLISHED, PUBLISHED_WHERE, PLAIN, STOCK)]
+ORDER = [way.name for way in (OURS, PUBLISHED, PUBLISHED_WHERE, PLAIN, GRAPHS, STOCK)]
 COLOURS = dict(zip(ORDER, PALETTE, strict=False))
 SIGNS = dict(zip(ORDER, MARKERS, strict=False))
 AXES = {
@@ -45,10 +45,12 @@ def _speedups(results: Results, folder: Path) -> list[Path]:
     shapes = [shape.name for shape in results.shapes]
     drawn: list[Path] = []
     kinds = {
-        "training": ("a training step", [PUBLISHED_WHERE, PLAIN, OURS], training_seconds),
-        "decoding": ("decoding 64 problems", [PLAIN, OURS], _many_at_once),
+        "training": ("a training step", [PUBLISHED_WHERE, PLAIN, OURS, GRAPHS], training_seconds),
+        "decoding": ("decoding 64 problems", [PLAIN, OURS, GRAPHS], _many_at_once),
     }
-    for name, (title, ways, seconds) in kinds.items():
+    there = {row.way for row in (*results.training, *results.decoding)}
+    for name, (title, drawable, seconds) in kinds.items():
+        ways = [way for way in drawable if way.name in there]
         found = {
             (shape, way.name): faster(seconds(results, shape), than=PUBLISHED.name, way=way.name)
             for shape in shapes

@@ -20,10 +20,11 @@ from scipy.optimize import nnls
 from transformers import AutoModelForCausalLM
 
 from benchmarks import measure
-from benchmarks.parts import turn
+from benchmarks.parts import going_on
 from benchmarks.results import Growth, Law, Results
 from benchmarks.shapes import TINY, Subject, two_layers
-from benchmarks.ways import FP32, OURS, PUBLISHED, PUBLISHED_WHERE
+from benchmarks.tasks import turn, warm
+from benchmarks.ways import FP32, GRAPHS, OURS, PUBLISHED, PUBLISHED_WHERE
 from benchmarks.workers import Bench, Worker
 from unspoken.batch import collate
 from unspoken.layout import Layout, Marks, lay_out
@@ -85,10 +86,10 @@ SWEEPS = (
     Sweep(quantity="rows", values=(1, 2, 4, 8, 16, 32), powers=(0, 1)),
     Sweep(quantity="vocabulary", values=(512, 4096, 8192, 16384, 32768), powers=(0, 1)),
 )
-WAYS_OF: dict[Kind, tuple[str, str]] = {
+WAYS_OF: dict[Kind, tuple[str, ...]] = {
     # Beside ours, the published way that can be had for the same time; its own splice grows with rows squared.
-    "training": (OURS.name, PUBLISHED_WHERE.name),
-    "decoding": (OURS.name, PUBLISHED.name),
+    "training": (OURS.name, GRAPHS.name, PUBLISHED_WHERE.name),
+    "decoding": (OURS.name, GRAPHS.name, PUBLISHED.name),
 }
 
 
@@ -102,11 +103,11 @@ def ready(bench: Bench, key: str, point: Point, kind: Kind) -> None:
     layouts = point.layouts()
     if kind == "training":
         lm.train()
-        call = bench.way.step(subject, collate(layouts, pad_id=0), FP32)
+        call = bench.way.step(subject, collate(layouts, pad_id=0, columns=bench.way.columns), FP32)
     else:
         lm.eval()
         call = bench.way.writer(subject, [row.prompt for row in layouts], new_tokens=point.text)
-    bench.way.warm(call, call)
+    warm(bench, call, call)
     bench.calls[key] = call
 
 
@@ -129,19 +130,29 @@ def grow(
         say(f"growth of {kind}")
         asked = {name: workers[name] for name in names if name in workers}
         turns: dict[tuple[str, str, int], Callable[[], list[float]]] = {}
-        for sweep in sweeps:
-            for value, point in zip(sweep.values, sweep.points(), strict=True):
-                for name, worker in asked.items():
-                    key = f"{sweep.quantity} {value}"
-                    worker.ask(ready, key, point, kind)
-                    turns[name, sweep.quantity, value] = partial(worker.ask, turn, key)
+        for name, worker in asked.items():
+            with going_on(results, say, shape=TINY.name, way=name, what=f"growth of {kind}"):
+                turns |= _ready(worker, kind, sweeps)
         taken = measure.in_turns(turns, repeats=repeats, seconds_at_most=seconds_at_most)
-        for worker in asked.values():
-            worker.ask(forget)
+        able = dict.fromkeys(name for name, _, _ in taken)
+        for name in able:
+            workers[name].ask(forget)
         for sweep in sweeps:
-            for name in asked:
+            for name in able:
                 runs = [taken[name, sweep.quantity, value] for value in sweep.values]
                 results.growth.append(_growth(kind, sweep, name, runs))
+
+
+def _ready(
+    worker: Worker, kind: Kind, sweeps: Sequence[Sweep]
+) -> dict[tuple[str, str, int], Callable[[], list[float]]]:
+    turns: dict[tuple[str, str, int], Callable[[], list[float]]] = {}
+    for sweep in sweeps:
+        for value, point in zip(sweep.values, sweep.points(), strict=True):
+            key = f"{sweep.quantity} {value}"
+            worker.ask(ready, key, point, kind)
+            turns[worker.way.name, sweep.quantity, value] = partial(worker.ask, turn, key)
+    return turns
 
 
 def _growth(kind: Kind, sweep: Sweep, way: str, runs: list[list[float]]) -> Growth:

@@ -55,8 +55,8 @@ def in_turns(
 ) -> dict[Name, list[float]]:
     """Wall seconds of every call under every name: `repeats` rounds, each name's turn in each.
 
-    Rounds stop early, after two, where another one would go beyond `seconds_at_most`. What is called is to be warm: no
-    call is left uncounted.
+    Rounds stop early, after two, where another one would go beyond `seconds_at_most`. No call is left uncounted, so
+    what is called is to be warm.
     """
     found: dict[Name, list[float]] = {name: [] for name in turns}
     started = time.perf_counter()

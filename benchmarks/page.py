@@ -17,9 +17,17 @@ from rich.table import Table
 from benchmarks.figures import TITLES, draw_figures, law_in_words
 from benchmarks.results import FILE_NAME, Decoding, Results, ShapeFacts, Training, only
 from benchmarks.targets import PAIRS, Claim, claims, memory_of, training_of
-from benchmarks.ways import BF16, FP32, OURS, PLAIN, PUBLISHED, PUBLISHED_WHERE
+from benchmarks.ways import BF16, FP32, GRAPHS, OURS, PLAIN, PUBLISHED, PUBLISHED_WHERE, Way
 
 PRECISIONS = (FP32.name, BF16.name)
+GAINS: dict[Way, str] = {
+    PUBLISHED: "",
+    PUBLISHED_WHERE: "one `where` instead of lists",
+    PLAIN: "logits at labels only, and one mask",
+    OURS: "the fast paths",
+    GRAPHS: "graphs",
+}
+"""Each way's gain over the one before it."""
 
 
 def render_page(results: Results, folder: Path) -> Path:
@@ -38,6 +46,7 @@ def render_page(results: Results, folder: Path) -> Path:
         _targets(results),
         *(_shape(results, shape) for shape in results.shapes),
         _growth(results),
+        _failures(results),
         "\n\n".join(["## Figures", *links]) if links else "",
         _how(results),
     ]
@@ -78,8 +87,8 @@ def _targets(results: Results) -> str:
         cells = [_value(claim, pair) for pair in PAIRS]
         allowed = "" if claim.allowed is None else f"{claim.allowed:.1f}"
         sign = "at least" if claim.at_least else "at most"
-        verdict = "met" if claim.met else "**not met**"
-        rows.append([claim.what, *cells, allowed, f"{sign} {claim.limit:g}", f"{verdict} in {claim.counts[0]}"])
+        verdict = {True: "met in", False: "**not met** in", None: "not measured in"}[claim.met]
+        rows.append([claim.what, *cells, allowed, f"{sign} {claim.limit:g}", f"{verdict} {claim.counts[0]}"])
     header = ["target", "fp32", "bf16", "ours bf16, (a) fp32", "arithmetic", "aim", ""]
     return "\n\n".join(
         [
@@ -171,17 +180,12 @@ def _chain(results: Results, shape: str) -> str:
     """What part of the ratio comes from what."""
     parts = []
     for precision in PRECISIONS:
-        names = (PUBLISHED.name, PUBLISHED_WHERE.name, PLAIN.name, OURS.name)
-        found = [training_of(results, shape, name, precision) for name in names]
+        found = [training_of(results, shape, way.name, precision) for way in GAINS]
         times = [step.median for step in found if step is not None]
-        if len(times) < len(names):
-            return ""
-        splice, logits, fast = (before / after for before, after in pairwise(times))
-        parts.append(
-            f"{precision}: {splice:.2f} from one `where` instead of lists, x {logits:.2f} from logits at labels only "
-            f"and one mask, x {fast:.2f} from the fast paths"
-        )
-    return "Where the ratio comes from: " + "; ".join(parts) + "."
+        factors = zip(list(GAINS.values())[1:], (before / after for before, after in pairwise(times)), strict=False)
+        if len(times) >= len(GAINS) - 1:
+            parts.append(f"{precision}: " + ", x ".join(f"{factor:.2f} from {what}" for what, factor in factors))
+    return "Where the ratio comes from: " + "; ".join(parts) + "." if parts else ""
 
 
 def _decoding(results: Results, shape: str) -> str:
@@ -274,6 +278,11 @@ def _growth(results: Results) -> str:
     )
 
 
+def _failures(results: Results) -> str:
+    rows = [[failure.shape, TITLES[failure.way], failure.what, f"`{failure.message}`"] for failure in results.failures]
+    return "\n\n".join(["## What failed", _table(["shape", "way", "at", "error"], rows)]) if rows else ""
+
+
 def _how(results: Results) -> str:
     return "\n".join(
         [
@@ -314,7 +323,7 @@ def render_table(results: Results) -> str:
         targets.add_column(name, justify="left" if name in ("target", "") else "right")
     for claim in claims(results):
         sign = ">=" if claim.at_least else "<="
-        verdict = "met" if claim.met else "not met"
+        verdict = {True: "met", False: "not met", None: ""}[claim.met]
         targets.add_row(claim.what, *(_value(claim, pair) for pair in PAIRS), f"{sign} {claim.limit:g}", verdict)
     console.print(targets)
     times = Table(title="medians of this run", title_justify="left")

@@ -1,32 +1,26 @@
-"""What is measured on one shape: training, decoding, memory. The data path is in `data_path.py`.
+"""What is measured on one shape: training, decoding, memory, by asking the processes of all ways in turns.
 
-The functions whose first argument is a `Bench` run in the process of a way; the others ask those processes, in turns.
+A way that fails at something is left out of it, and the run goes on. The data path is in `data_path.py`.
 """
 
 from __future__ import annotations
 
-import copy
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
-import torch
-from transformers import PreTrainedModel
-
-from benchmarks import floors, measure
-from benchmarks.results import Decoding, Launched, Memory, Peak, Results, ShapeFacts, Training
-from benchmarks.shapes import Shape, Subject, build
-from benchmarks.ways import BF16, FP32, PUBLISHED, PUBLISHED_WHERE, Precision, Way
-from benchmarks.workers import Bench, Machine, Worker, ask_all, workers
-from unspoken.batch import Batch, collate
-from unspoken.generate import Written
-from unspoken.methods import CoT, Method
+from benchmarks import floors, measure, tasks
+from benchmarks.results import Decoding, Failure, Launched, Memory, Peak, Results, ShapeFacts, Training
+from benchmarks.shapes import Shape, Subject
+from benchmarks.tasks import Text
+from benchmarks.ways import BF16, FP32, GRAPHS, OURS, PUBLISHED, PUBLISHED_WHERE, Precision, Way
+from benchmarks.workers import Failed, Machine, Worker, ask_all, workers
+from unspoken.methods import CoT
 
 PRECISIONS = (FP32, BF16)
 SPLIT = ("prefill", "thought", "text")
-COUNTED_ROWS = 2
-"""Rows of the step whose operators are counted: the profiler keeps every one of the published splice's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,113 +36,15 @@ class Budget:
     """Of training, and once more of decoding."""
 
 
-# -------------------------------------------------------------------------------------------- in the process of a way
-
-
-def load(bench: Bench, shape: Shape) -> None:
-    """Makes a shape's model and problems."""
-    bench.forget()
-    bench.subject = build(shape, bench.device)
-
-
-def turn(bench: Bench, key: str) -> list[float]:
-    """Times what was prepared under a key."""
-    call = bench.calls[key]
-
-    def kept() -> None:
-        bench.results[key] = call()
-
-    return measure.turn(kept, bench.device)
-
-
-def loss_of(bench: Bench, key: str) -> float:
-    """The loss of the last step timed under a key."""
-    return float(bench.results[key])
-
-
-def written(bench: Bench, key: str) -> list[Written]:
-    """What the last call timed under a key wrote."""
-    return bench.results[key]
-
-
-def ready_to_train(bench: Bench, precision: Precision) -> None:
-    """Prepares and warms a training step."""
-    subject = _loaded(bench)
-    subject.lm.train()
-    batch = subject.training_batch(bench.way.method(subject.shape))
-    call = bench.way.step(subject, batch, precision)
-    bench.way.warm(bench.way.step(subject, _few(bench, 1), precision), call)
-    bench.calls["train"] = call
-
-
-def count(bench: Bench) -> measure.Launches:
-    """Counts what a training step of a few rows launches."""
-    subject = _loaded(bench)
-    subject.lm.train()
-    step = bench.way.step(subject, _few(bench, COUNTED_ROWS), FP32)
-    bench.way.warm(step, step)
-    return measure.launches(step, bench.device)
-
-
-def peak(bench: Bench) -> int:
-    """Peak memory of the first whole training step, after a small one."""
-    subject = _loaded(bench)
-    subject.lm.train()
-    small = bench.way.step(subject, _few(bench, 1), FP32)
-    small()
-    subject.lm.zero_grad(set_to_none=True)
-    batch = subject.training_batch(bench.way.method(subject.shape))
-    return measure.peak_bytes(bench.way.step(subject, batch, FP32), bench.device)
-
-
-def ready_to_write(bench: Bench, precision: Precision) -> None:
-    """Brings the model into a precision, for decoding."""
-    subject = _loaded(bench)
-    subject.lm.zero_grad(set_to_none=True)
-    subject.lm.eval()
-    bench.forget()
-    # `to` changes a model in place, and training needs its float32 weights again.
-    lm = subject.lm if precision == FP32 else copy.deepcopy(subject.lm)
-    bench.subject, bench.writing = subject, replace(subject, lm=_in(lm, precision.dtype))
-
-
-def writing(bench: Bench, key: str, text: Text, together: int, new_tokens: int) -> None:
-    """Prepares and warms writing to some problems: to `text.singles` one by one, or to many together."""
-    subject = bench.writing
-    assert subject is not None, "ready_to_write comes first"
-    problems = subject.typical(text.singles) if together == 1 else subject.problems[:together]
-    prompts = subject.prompts(bench.way.method(subject.shape), problems)
-    groups = [[prompt] for prompt in prompts] if together == 1 else [prompts]
-    writers = [bench.way.writer(subject, group, new_tokens=new_tokens) for group in groups]
-
-    def write() -> list[Written]:
-        return [answer for each in writers for answer in each()]
-
-    bench.way.warm(bench.way.writer(subject, prompts[:1], new_tokens=2), write)
-    bench.calls[key] = write
-
-
-def flops_per_second(bench: Bench, precision: Precision) -> float:
-    """The arithmetic peak in this process."""
-    return floors.measure_flops(bench.device, precision.dtype)
-
-
-def bytes_per_second(bench: Bench) -> float:
-    """The reading peak in this process."""
-    return floors.measure_bandwidth(bench.device)
-
-
-def _loaded(bench: Bench) -> Subject:
-    assert bench.subject is not None, "load comes first"
-    return bench.subject
-
-
-def _few(bench: Bench, rows: int) -> Batch:
-    subject = _loaded(bench)
-    return collate(subject.layouts(bench.way.method(subject.shape), subject.problems[:rows]), pad_id=0)
-
-
-# --------------------------------------------------------------------------------------------------- asking all of them
+@contextmanager
+def going_on(results: Results, say: Callable[[str], None], *, shape: str, way: str, what: str) -> Iterator[None]:
+    """What fails inside is written down, and the run goes on."""
+    try:
+        yield
+    except Failed as failed:
+        message = str(failed).strip().splitlines()[-1]
+        results.failures.append(Failure(shape=shape, way=way, what=what, message=message))
+        say(f"{way} failed at {what}: {message}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +62,15 @@ class Work:
     @property
     def shape(self) -> Shape:
         return self.subject.shape
+
+    def able(self, who: Mapping[str, Worker], what: str, ready: Callable[[Worker], None]) -> dict[str, Worker]:
+        """Those whom `ready` did not find failing."""
+        found: dict[str, Worker] = {}
+        for name, worker in who.items():
+            with going_on(self.results, self.say, shape=self.shape.name, way=name, what=what):
+                ready(worker)
+                found[name] = worker
+        return found
 
     @property
     def size(self) -> floors.Size:
@@ -198,20 +103,20 @@ def facts(work: Work) -> None:
 
 def train(work: Work) -> None:
     """Steps of all ways in turns, in each precision, and what a step launches."""
-    subject, everybody = work.subject, list(work.workers.values())
+    subject = work.subject
     for precision in PRECISIONS:
         work.say(f"training, {precision.name}")
-        for worker in everybody:
-            worker.ask(ready_to_train, precision)
+        ready = partial(_ready_to_train, precision=precision)
+        able = work.able(work.workers, f"training in {precision.name}", ready)
         taken = measure.in_turns(
-            {name: partial(worker.ask, turn, "train") for name, worker in work.workers.items()},
+            {name: partial(worker.ask, tasks.turn, "train") for name, worker in able.items()},
             repeats=work.budget.repeats,
             seconds_at_most=work.budget.training_seconds,
         )
-        for name, worker in work.workers.items():
+        for name, worker in able.items():
             method = worker.way.method(work.shape)
             layouts = subject.layouts(method, subject.problems[: subject.training_rows])
-            batch = subject.training_batch(method)
+            batch = subject.batch(method, rows=subject.training_rows, columns=worker.way.columns)
             flops = floors.training_flops(work.size, layouts)
             work.results.training.append(
                 Training(
@@ -222,7 +127,7 @@ def train(work: Work) -> None:
                     tokens=sum(map(len, layouts)),
                     columns=batch.input_ids.numel(),
                     labels=batch.num_labels,
-                    loss=worker.ask(loss_of, "train"),
+                    loss=worker.ask(tasks.loss_of, "train"),
                     seconds=taken[name],
                     flops=flops,
                     published_flops=floors.training_flops(work.size, layouts, every_position=True),
@@ -230,24 +135,23 @@ def train(work: Work) -> None:
                 )
             )
     work.say("counting operators")
-    for name, worker in work.workers.items():
-        found = worker.ask(count)
-        work.results.launched.append(
-            Launched(
-                shape=work.shape.name, way=name, rows=COUNTED_ROWS, operators=found.operators, kernels=found.kernels
-            )
-        )
+    work.able(work.workers, "counting operators", partial(_count, work))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """What is written after a prompt: as many tokens as the gold text has, on average."""
+def _ready_to_train(worker: Worker, precision: Precision) -> None:
+    worker.ask(tasks.ready_to_train, precision)
 
-    name: str
-    method: Method
-    """Whose gold text."""
-    singles: int
-    """Problems that are decoded one by one."""
+
+def _count(work: Work, worker: Worker) -> None:
+    found = worker.ask(tasks.count)
+    row = Launched(
+        shape=work.shape.name,
+        way=worker.way.name,
+        rows=tasks.COUNTED_ROWS,
+        operators=found.operators,
+        kernels=found.kernels,
+    )
+    work.results.launched.append(row)
 
 
 def texts(shape: Shape, way: Way, precision: Precision) -> list[Text]:
@@ -257,7 +161,7 @@ def texts(shape: Shape, way: Way, precision: Precision) -> list[Text]:
     """
     own = Text(name="own", method=way.method(shape), singles=shape.singles)
     chain = Text(name="chain", method=CoT(), singles=1)
-    return [own, chain] if own.method == shape.coconut and precision == BF16 else [own]
+    return [own, chain] if way in (PUBLISHED, OURS, GRAPHS) and precision == BF16 else [own]
 
 
 def decode(work: Work) -> None:
@@ -267,16 +171,21 @@ def decode(work: Work) -> None:
     for precision in PRECISIONS:
         work.say(f"decoding, {precision.name}")
         turns: dict[tuple[str, Text, int], Callable[[], list[float]]] = {}
-        for name, worker in asked.items():
-            worker.ask(ready_to_write, precision)
-            for text in texts(work.shape, worker.way, precision):
-                for together in sorted({1, worker.way.together(work.shape.decoding_rows)}):
-                    key = f"{text.name} {together}"
-                    worker.ask(writing, key, text, together, work.subject.new_tokens(text.method))
-                    turns[name, text, together] = partial(worker.ask, turn, key)
+        work.able(asked, f"decoding in {precision.name}", partial(_ready_to_write, work, precision, turns))
         taken = measure.in_turns(turns, repeats=work.budget.repeats, seconds_at_most=work.budget.decoding_seconds)
         for (name, text, together), seconds in taken.items():
             work.results.decoding.append(_decoded(work, work.workers[name], precision, text, together, seconds))
+
+
+def _ready_to_write(
+    work: Work, precision: Precision, turns: dict[tuple[str, Text, int], Callable[[], list[float]]], worker: Worker
+) -> None:
+    worker.ask(tasks.ready_to_write, precision)
+    for text in texts(work.shape, worker.way, precision):
+        for together in sorted({1, worker.way.together(work.shape.decoding_rows)}):
+            key = f"{text.name} {together}"
+            worker.ask(tasks.writing, key, text, together, work.subject.new_tokens(text.method))
+            turns[worker.way.name, text, together] = partial(worker.ask, tasks.turn, key)
 
 
 def _decoded(
@@ -288,9 +197,10 @@ def _decoded(
     prompts = subject.prompts(method, problems)
     new_tokens = subject.new_tokens(text.method)
     key = f"{text.name} {together}"
-    mine, same = worker.ask(written, key), None
-    if together == 1 and method == shape.coconut and PUBLISHED.name in work.workers:
-        theirs = work.workers[PUBLISHED.name].ask(written, key)
+    theirs_too = PUBLISHED.name in work.workers and work.workers[PUBLISHED.name].ask(tasks.wrote, key)
+    mine, same = worker.ask(tasks.written, key), None
+    if together == 1 and method == shape.coconut and theirs_too:
+        theirs = work.workers[PUBLISHED.name].ask(tasks.written, key)
         same = statistics.mean(a.tokens == b.tokens for a, b in zip(mine, theirs, strict=True))
     parts = [sum(getattr(answer, f"{part}_seconds") for answer in mine) for part in SPLIT]
     return Decoding(
@@ -326,33 +236,28 @@ def memory(work: Work) -> None:
         _memory(work, work.workers)
         return
     with workers([worker.way for worker in work.workers.values()], work.machine) as fresh:
-        ask_all(list(fresh.values()), load, work.shape)
+        ask_all(list(fresh.values()), tasks.load, work.shape)
         _memory(work, fresh)
 
 
 def _memory(work: Work, fresh: Mapping[str, Worker]) -> None:
-    gradients = 4 * work.size.parameters
-    for name, worker in fresh.items():
-        work.results.memory.append(
-            Memory(
-                shape=work.shape.name,
-                precision=FP32.name,
-                way=name,
-                rows=work.subject.training_rows,
-                num_bytes=worker.ask(peak),
-                gradient_bytes=gradients,
-            )
+    def one(worker: Worker) -> None:
+        row = Memory(
+            shape=work.shape.name,
+            precision=FP32.name,
+            way=worker.way.name,
+            rows=work.subject.training_rows,
+            num_bytes=worker.ask(tasks.peak),
+            gradient_bytes=4 * work.size.parameters,
         )
+        work.results.memory.append(row)
+
+    work.able(fresh, "memory", one)
 
 
 def peaks(who: Mapping[str, Worker], results: Results) -> None:
     """What the machine reaches: the best of all processes, since ways choose their libraries."""
     for precision in PRECISIONS:
-        found = max(worker.ask(flops_per_second, precision) for worker in who.values())
+        found = max(worker.ask(tasks.flops_per_second, precision) for worker in who.values())
         results.peaks.append(Peak(precision=precision.name, flops_per_second=found))
-    results.bytes_per_second = max(worker.ask(bytes_per_second) for worker in who.values())
-
-
-def _in(lm: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    torch.nn.Module.to(lm, dtype=dtype)
-    return lm
+    results.bytes_per_second = max(worker.ask(tasks.bytes_per_second) for worker in who.values())

@@ -60,6 +60,16 @@ class ShapeFacts(Strict, frozen=True, kw_only=True):
     thoughts: int
 
 
+class Failure(Strict, frozen=True, kw_only=True):
+    """A way that could not do something; the run goes on without it."""
+
+    shape: str
+    way: str
+    what: str
+    message: str
+    """The last line of the error."""
+
+
 class Training(Timed, frozen=True, kw_only=True):
     """Steps of one way: forward and backward."""
 
@@ -198,6 +208,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     bytes_per_second: float | None = None
     peaks: list[Peak] = []
     shapes: list[ShapeFacts] = []
+    failures: list[Failure] = []
     training: list[Training] = []
     launched: list[Launched] = []
     decoding: list[Decoding] = []

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, growth, parts
+from benchmarks import data_path, growth, parts, tasks
 from benchmarks.parts import Budget, Work
 from benchmarks.results import FILE_NAME, Results, Setting
 from benchmarks.shapes import Shape, build
-from benchmarks.ways import WAYS, Way
+from benchmarks.ways import Way, ways_on
 from benchmarks.workers import Machine, ask_all, workers
 from unspoken.environment import describe_environment, processor_name
 
@@ -70,16 +70,17 @@ def run(
     which: Sequence[str] = PARTS,
     budget: Budget,
     machine: Machine,
-    ways: Sequence[Way] = WAYS,
+    ways: Sequence[Way] | None = None,
     sweeps: Sequence[growth.Sweep] = growth.SWEEPS,
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Results:
-    """Measures, and writes results.json and env.json.
+    """Measures, and writes results.json and env.json. `ways` are all of the device unless told.
 
     Raises:
         ValueError: as `open_results`, and what the shapes need is missing.
     """
+    ways = ways_on(machine.device) if ways is None else ways
     subjects = [build(shape, torch.device("meta")) for shape in shapes]
     setting = Setting(
         device=machine.device,
@@ -117,7 +118,7 @@ def run(
             work = Work(subject=subject, workers=there, results=results, machine=machine, budget=budget, say=tell)
             piece(f"facts/{shape.name}", partial(parts.facts, work))
             work.say("models are made")
-            ask_all(list(there.values()), parts.load, shape)
+            ask_all(list(there.values()), tasks.load, shape)
             for part in here:
                 piece(f"{part}/{shape.name}", partial(PIECES[part], work))
         if "growth" in which:

@@ -102,6 +102,7 @@ GPT2_PROSQA = Shape(
     coconut=Coconut(),
     tokenizer=GPT2Tokenizer(),
     training_rows=4,
+    singles=1,
 )
 GPT2_GSM8K = Shape(
     name="gpt2-gsm8k",
@@ -150,9 +151,9 @@ class Subject:
         """Problems as the method is given them."""
         return [layout.prompt for layout in self.layouts(method, problems)]
 
-    def training_batch(self, method: Method) -> Batch:
-        """The problems of the training step, the same for every method; on the CPU."""
-        return collate(self.layouts(method, self.problems[: self.training_rows]), pad_id=0)
+    def batch(self, method: Method, *, rows: int, columns: int) -> Batch:
+        """The first problems, the same ones for every method, as a batch of the training loop; on the CPU."""
+        return collate(self.layouts(method, self.problems[:rows]), pad_id=0, columns=columns)
 
     def new_tokens(self, method: Method) -> int:
         """How many tokens each problem is given to write: the mean of the gold text in this method's layout."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.results import Decoding, Memory, Results, Training, only
-from benchmarks.ways import BF16, FP32, OURS, PUBLISHED, STOCK
+from benchmarks.shapes import TINY
+from benchmarks.ways import BF16, FP32, GRAPHS, OURS, PUBLISHED, STOCK, Ours
 
 Pair = tuple[str, str]
 """Precisions of ours and of what it is compared with."""
@@ -34,9 +35,11 @@ class Claim:
     """The ratio of the arithmetic that (a) does and of what has to be done, in the same precision."""
 
     @property
-    def met(self) -> bool:
-        """Whether the target is met in the precisions it is about."""
-        value = self.values[self.counts]
+    def met(self) -> bool | None:
+        """Whether the target is met in the precisions it is about; None where that was not measured."""
+        value = self.values.get(self.counts)
+        if value is None:
+            return None
         return value >= self.limit if self.at_least else value <= self.limit
 
 
@@ -97,88 +100,109 @@ def decoding_seconds(
 
 def claims(results: Results) -> list[Claim]:
     """Every target that this run speaks of."""
-    gpu = results.setting.device == "cuda"
-    return [claim for shape in results.shapes for claim in _of_shape(results, shape.name, gpu=gpu) if claim.values]
+    return [claim for shape in results.shapes for claim in _of_shape(results, shape.name) if claim.values]
 
 
-def _of_shape(results: Results, shape: str, *, gpu: bool) -> Iterator[Claim]:
-    tiny = shape == "tiny"
-    like = (FP32.name, FP32.name)
-    half = (BF16.name, BF16.name)
-    steps = training_seconds(results, shape)
-    step = training_of(results, shape, OURS.name, FP32.name)
-    if step is not None:
-        yield Claim(
-            what=f"{shape}: training, ours faster than (a)",
-            limit=10 if gpu else 20 if tiny else 4,
-            at_least=True,
-            values=faster(steps, than=PUBLISHED.name),
-            counts=like,
-            allowed=step.published_flops / step.flops,
-        )
-        yield Claim(
-            what=f"{shape}: Coconut step (ours) over CoT step (stock), same problems",
-            limit=1.5,
-            at_least=False,
-            values={pair: 1 / value for pair, value in faster(steps, than=STOCK.name).items() if pair[0] == pair[1]},
-            counts=like,
-        )
-    if gpu and step is not None:
-        row = training_of(results, shape, OURS.name, BF16.name)
-        assert row is not None
-        yield Claim(
-            what=f"{shape}: step of ours over its arithmetic floor, {row.rows} rows",
-            limit=2,
-            at_least=False,
-            values={like: step.median / step.floor_seconds, half: row.median / row.floor_seconds},
-            counts=half,
-        )
-    mine, theirs = memory_of(results, shape, OURS.name), memory_of(results, shape, PUBLISHED.name)
-    if mine is not None and theirs is not None:
-        yield Claim(
-            what=f"{shape}: peak memory of a step, ours over (a)",
-            limit=0.5,
-            at_least=False,
-            values={like: mine.num_bytes / theirs.num_bytes},
-            counts=like,
-        )
-    for text in ("own", "chain"):
-        row = decoding_of(results, shape, OURS.name, BF16.name, text=text, one_by_one=False)
-        if row is None:
-            continue
-        allowed = row.published_flops / row.flops
-        written = f"{row.new_tokens} tokens"
-        yield Claim(
-            what=f"{shape}: decoding {written}, ours {row.together} at once, (a) one by one",
-            limit=100 if gpu else 20 if tiny else 30,
-            at_least=True,
-            values=faster(decoding_seconds(results, shape, text=text, alone=[PUBLISHED.name]), than=PUBLISHED.name),
-            counts=half,
-            allowed=allowed,
-        )
-        yield Claim(
-            what=f"{shape}: decoding {written}, both one by one",
-            limit=4,
-            at_least=True,
-            values=faster(
-                decoding_seconds(results, shape, text=text, alone=[PUBLISHED.name, OURS.name]), than=PUBLISHED.name
-            ),
-            counts=half,
-            allowed=allowed,
-        )
+LIKE: Pair = (FP32.name, FP32.name)
+HALF: Pair = (BF16.name, BF16.name)
+
+
+def _of_shape(results: Results, shape: str) -> Iterator[Claim]:
+    ours = [way for way in (OURS, GRAPHS) if training_of(results, shape, way.name, FP32.name) is not None]
+    for way in ours:
+        yield from _training(results, shape, way)
+    for way in (OURS, GRAPHS):
+        yield from _memory(results, shape, way)
+        for text in ("own", "chain"):
+            yield from _decoding(results, shape, way, text)
     for path in results.data:
         if path.shape == shape:
             yield Claim(
                 what=f"{shape}: waiting for the next batch, share of the loop's time",
                 limit=0.02,
                 at_least=False,
-                values={like: path.wait_share},
-                counts=like,
+                values={LIKE: path.wait_share},
+                counts=LIKE,
             )
             yield Claim(
                 what=f"{shape}: padding in passes of {path.padding_rows} rows, length buckets",
                 limit=0.1,
                 at_least=False,
-                values={like: path.padding["bucket"]},
-                counts=like,
+                values={LIKE: path.padding["bucket"]},
+                counts=LIKE,
             )
+
+
+def _training(results: Results, shape: str, way: Ours) -> Iterator[Claim]:
+    gpu = results.setting.device == "cuda"
+    steps = training_seconds(results, shape)
+    step, half = (training_of(results, shape, way.name, precision) for precision in (FP32.name, BF16.name))
+    assert step is not None
+    yield Claim(
+        what=f"{shape}: training, {_said(way)} faster than (a)",
+        limit=10 if gpu else 20 if shape == TINY.name else 4,
+        at_least=True,
+        values=faster(steps, than=PUBLISHED.name, way=way.name),
+        counts=LIKE,
+        allowed=step.published_flops / step.flops,
+    )
+    over_stock = faster(steps, than=STOCK.name, way=way.name)
+    yield Claim(
+        what=f"{shape}: Coconut step ({_said(way)}) over CoT step (stock), same problems",
+        limit=1.5,
+        at_least=False,
+        values={pair: 1 / value for pair, value in over_stock.items() if pair[0] == pair[1]},
+        counts=LIKE,
+    )
+    if gpu and half is not None:
+        yield Claim(
+            what=f"{shape}: step of {_said(way)} over its arithmetic floor, {step.rows} rows",
+            limit=2,
+            at_least=False,
+            values={LIKE: step.median / step.floor_seconds, HALF: half.median / half.floor_seconds},
+            counts=HALF,
+        )
+
+
+def _memory(results: Results, shape: str, way: Ours) -> Iterator[Claim]:
+    mine, theirs = memory_of(results, shape, way.name), memory_of(results, shape, PUBLISHED.name)
+    if mine is not None and theirs is not None:
+        yield Claim(
+            what=f"{shape}: peak memory of a step, {_said(way)} over (a)",
+            limit=0.5,
+            at_least=False,
+            values={LIKE: mine.num_bytes / theirs.num_bytes},
+            counts=LIKE,
+        )
+
+
+def _decoding(results: Results, shape: str, way: Ours, text: str) -> Iterator[Claim]:
+    gpu = results.setting.device == "cuda"
+    row = decoding_of(results, shape, way.name, BF16.name, text=text, one_by_one=False)
+    if row is None:
+        return
+    allowed = row.published_flops / row.flops
+    yield Claim(
+        what=f"{shape}: decoding {row.new_tokens} tokens, {_said(way)} {row.together} at once, (a) one by one",
+        limit=100 if gpu else 20 if shape == TINY.name else 30,
+        at_least=True,
+        values=_decoded_faster(results, shape, way, text, alone=[PUBLISHED.name]),
+        counts=HALF,
+        allowed=allowed,
+    )
+    yield Claim(
+        what=f"{shape}: decoding {row.new_tokens} tokens, {_said(way)} and (a) one by one",
+        limit=4,
+        at_least=True,
+        values=_decoded_faster(results, shape, way, text, alone=[PUBLISHED.name, way.name]),
+        counts=HALF,
+        allowed=allowed,
+    )
+
+
+def _decoded_faster(results: Results, shape: str, way: Ours, text: str, *, alone: Sequence[str]) -> dict[Pair, float]:
+    return faster(decoding_seconds(results, shape, text=text, alone=alone), than=PUBLISHED.name, way=way.name)
+
+
+def _said(way: Ours) -> str:
+    return "ours" if way == OURS else f"ours with {way.engine}"

@@ -1,7 +1,7 @@
 """Every way of working that is measured, on the same weights and the same problems.
 
 (a)  `Published`, splicing through lists; (a') the same, splicing with one `torch.where`
-(b)  `Ours` as it comes, and with its fast paths off
+(b)  `Ours` as it comes, with its fast paths off, and on a GPU with its steps replayed as graphs
 (c)  `Stock`: ordinary fine-tuning on the written chain, and Hugging Face's `generate`
 """
 
@@ -18,8 +18,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks import published
-from benchmarks.measure import Call
 from benchmarks.shapes import Shape, Subject
+from unspoken import processor
+from unspoken.backward import COLUMNS, Launched, Replayed
 from unspoken.batch import Batch
 from unspoken.generate import Written
 from unspoken.layout import Layout
@@ -63,34 +64,33 @@ class Way(ABC):
         """How it lays problems out."""
 
     @abstractmethod
-    def losses(self, subject: Subject, batch: Batch) -> Callable[[], Tensor]:
-        """The mean loss of a batch, anew at each call."""
+    def step(self, subject: Subject, batch: Batch, precision: Precision) -> Callable[[], Tensor]:
+        """Forward and backward of a batch, anew at each call; gives the mean loss.
+
+        The optimizer's update, the same for all, is left out.
+        """
 
     @abstractmethod
     def writer(self, subject: Subject, prompts: Sequence[Layout], *, new_tokens: int) -> Writer:
         """`new_tokens` greedy tokens after each prompt, anew at each call."""
 
+    def enter(self) -> None:
+        """What it tells its process before anything else."""
+        return
+
+    @property
+    def columns(self) -> int:
+        """Widths of its training batches are multiples of this."""
+        return 1
+
     def together(self, rows: int) -> int:
         """How many of `rows` problems it decodes at once."""
         return rows
 
-    def warm(self, small: Call, whole: Call) -> None:
-        """What is called before anything is timed: a small problem, then the whole one until nothing is new."""
-        for call in (small, whole, whole):
-            call()
-
-    def step(self, subject: Subject, batch: Batch, precision: Precision) -> Callable[[], Tensor]:
-        """Forward and backward of a batch, and its loss. The optimizer's update, the same for all, is left out."""
-        losses = self.losses(subject, batch.to(subject.device))
-
-        def step() -> Tensor:
-            subject.lm.zero_grad(set_to_none=True)
-            with precision.arithmetic(subject.device):
-                loss = losses()
-            loss.backward()
-            return loss.detach()
-
-        return step
+    @property
+    def settling(self) -> int:
+        """After how many whole calls, beyond a small one, nothing is new."""
+        return 0
 
 
 @final
@@ -103,9 +103,9 @@ class Published(Way):
     def method(self, shape: Shape) -> Method:
         return shape.coconut
 
-    def losses(self, subject: Subject, batch: Batch) -> Callable[[], Tensor]:
+    def step(self, subject: Subject, batch: Batch, precision: Precision) -> Callable[[], Tensor]:
         model = published.Published(lm=subject.lm, splice=self.splice)
-        return lambda: model.loss(**batch.tensors())
+        return _plain_step(subject, batch, precision, lambda there: model.loss(**there.tensors()))
 
     def writer(self, subject: Subject, prompts: Sequence[Layout], *, new_tokens: int) -> Writer:
         model = published.Published(lm=subject.lm, splice=self.splice)
@@ -114,24 +114,48 @@ class Published(Way):
     def together(self, rows: int) -> int:
         return 1
 
-    def warm(self, small: Call, whole: Call) -> None:
-        # Nothing here depends on the size of what was run before, and the whole problem takes long.
-        small()
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Ours(Way):
-    """`LatentLM`."""
+    """`LatentLM`, its steps taken as the training loop takes them."""
 
     engine: Engine
+
+    def enter(self) -> None:
+        # `LatentLM` does this too; the machine's peaks are measured before there is one.
+        if self.engine != "plain":
+            processor.tune()
+
+    @property
+    def columns(self) -> int:
+        return COLUMNS if self.engine == "graphs" else 1
+
+    @property
+    def settling(self) -> int:
+        # Memory is kept from one call to the next, and a graph is recorded in the second.
+        return {"plain": 0, "fast": 1, "graphs": 2}[self.engine]
 
     def method(self, shape: Shape) -> Method:
         return shape.coconut
 
-    def losses(self, subject: Subject, batch: Batch) -> Callable[[], Tensor]:
-        model, method = self._model(subject.lm), self.method(subject.shape)
-        return lambda: method.loss(model, batch) / batch.num_labels
+    def step(self, subject: Subject, batch: Batch, precision: Precision) -> Callable[[], Tensor]:
+        model, method, device = self._model(subject.lm), self.method(subject.shape), subject.device
+        batch = batch.to(device)
+
+        def loss_sum(there: Batch) -> Tensor:
+            with precision.arithmetic(device):
+                return method.loss(model, there)
+
+        graphs = self.engine == "graphs"
+        backward = Replayed(loss_sum, device) if graphs else Launched(loss_sum, lambda total: total.backward())
+
+        def step() -> Tensor:
+            # A graph adds up gradients where they are.
+            subject.lm.zero_grad(set_to_none=not graphs)
+            return backward(batch, 1 / batch.num_labels) / batch.num_labels
+
+        return step
 
     def writer(self, subject: Subject, prompts: Sequence[Layout], *, new_tokens: int) -> Writer:
         model = self._model(subject.lm)
@@ -150,10 +174,11 @@ class Stock(Way):
     def method(self, shape: Shape) -> Method:
         return CoT()
 
-    def losses(self, subject: Subject, batch: Batch) -> Callable[[], Tensor]:
-        return lambda: (
-            subject.lm(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels).loss
-        )
+    def step(self, subject: Subject, batch: Batch, precision: Precision) -> Callable[[], Tensor]:
+        def loss(there: Batch) -> Tensor:
+            return subject.lm(input_ids=there.input_ids, attention_mask=there.attention_mask, labels=there.labels).loss
+
+        return _plain_step(subject, batch, precision, loss)
 
     def writer(self, subject: Subject, prompts: Sequence[Layout], *, new_tokens: int) -> Writer:
         width = max(map(len, prompts))
@@ -174,10 +199,31 @@ class Stock(Way):
         return write
 
 
+def _plain_step(
+    subject: Subject, batch: Batch, precision: Precision, loss: Callable[[Batch], Tensor]
+) -> Callable[[], Tensor]:
+    there = batch.to(subject.device)
+
+    def step() -> Tensor:
+        subject.lm.zero_grad(set_to_none=True)
+        with precision.arithmetic(subject.device):
+            found = loss(there)
+        found.backward()
+        return found.detach()
+
+    return step
+
+
 PUBLISHED = Published(name="published", title="(a) published", splice=published.through_lists)
 PUBLISHED_WHERE = Published(name="published-where", title="(a') published, one where", splice=published.in_one_where)
 PLAIN = Ours(name="plain", title="(b) ours, engine plain", engine="plain")
 OURS = Ours(name="ours", title="(b) ours", engine="fast")
+GRAPHS = Ours(name="graphs", title="(b) ours, engine graphs", engine="graphs")
 STOCK = Stock(name="stock", title="(c) stock, chain written out")
 
-WAYS: tuple[Way, ...] = (PUBLISHED, PUBLISHED_WHERE, PLAIN, OURS, STOCK)
+WAYS: tuple[Way, ...] = (PUBLISHED, PUBLISHED_WHERE, PLAIN, OURS, GRAPHS, STOCK)
+
+
+def ways_on(device: str) -> list[Way]:
+    """The ways there are on a device."""
+    return [way for way in WAYS if device == "cuda" or way is not GRAPHS]

@@ -6,6 +6,7 @@ others, so each has one of its own. They work in turns, never at once.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import traceback
@@ -57,6 +58,10 @@ class Bench:
             torch.cuda.empty_cache()
 
 
+class Failed(Exception):
+    """A way could not do what it was asked; the whole trace of its process."""
+
+
 class Worker:
     """A process in which one way works, started at once and ready after its imports."""
 
@@ -70,21 +75,21 @@ class Worker:
 
     def send(self, task: Callable[Concatenate[Bench, P], R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Has a task begun: a function of a module and what can be pickled."""
-        self._connection.send((task, args, kwargs))
+        # A process that has ended is found out when its answer is waited for.
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send((task, args, kwargs))
 
     def receive(self) -> Any:
         """Waits for the task that was sent, and gives its result.
 
         Raises:
-            ValueError: the task raised one, or the process has ended.
+            Failed: the task raised something, or the process has ended.
         """
         try:
             done, result = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._process.join()
-            raise ValueError(
-                f"the process of {self.way.title} ended with code {self._process.exitcode}; did memory run out?"
-            ) from None
+            raise Failed(f"the process ended with code {self._process.exitcode}; did memory run out?") from None
         if not done:
             raise result
         return result
@@ -124,6 +129,7 @@ def _serve(connection: Connection, way: Way, machine: Machine) -> None:
     os.environ["KINETO_LOG_LEVEL"] = "99"
     quiet()
     torch.set_num_threads(machine.threads)
+    way.enter()
     bench = Bench(way=way, device=torch.device(machine.device))
     while True:
         try:
@@ -132,7 +138,5 @@ def _serve(connection: Connection, way: Way, machine: Machine) -> None:
             return
         try:
             connection.send((True, task(bench, *args, **kwargs)))
-        except ValueError as error:
-            connection.send((False, error))
         except Exception:
-            connection.send((False, RuntimeError(f"{way.title}:\n{traceback.format_exc()}")))
+            connection.send((False, Failed(traceback.format_exc())))

@@ -9,7 +9,21 @@ import pytest
 import torch
 
 # pyrefly: ignore[missing-import]
-from benchmarks import command, floors, growth, measure, parts, published, results, run, shapes, targets, ways, workers
+from benchmarks import (
+    command,
+    floors,
+    growth,
+    measure,
+    parts,
+    published,
+    results,
+    run,
+    shapes,
+    targets,
+    tasks,
+    ways,
+    workers,
+)
 from torch.utils.flop_counter import FlopCounterMode
 
 from tiny import PAD, assert_close, assert_same_gradients, build, gradients, prompt_arguments, row, rows
@@ -147,18 +161,18 @@ def test_operators_are_counted() -> None:
 def test_a_process_does_what_it_is_asked() -> None:
     """Guards the tasks of a way's process, without the process."""
     bench = workers.Bench(way=ways.OURS, device=CPU)
-    parts.load(bench, MICRO)
+    tasks.load(bench, MICRO)
     assert bench.subject is not None
-    assert parts.peak(bench) >= 0
-    assert parts.count(bench).operators > 100
-    parts.ready_to_write(bench, ways.BF16)
+    assert tasks.peak(bench) >= 0
+    assert tasks.count(bench).operators > 100
+    tasks.ready_to_write(bench, ways.BF16)
     assert bench.writing is not None
     assert bench.writing.lm.dtype == torch.bfloat16
     assert bench.subject.lm.dtype == torch.float32
-    text = parts.Text(name="own", method=MICRO.coconut, singles=1)
-    parts.writing(bench, "own 4", text, 4, 3)
-    assert parts.turn(bench, "own 4")
-    assert [len(answer.tokens) for answer in parts.written(bench, "own 4")] == [3] * 4
+    text = tasks.Text(name="own", method=MICRO.coconut, singles=1)
+    tasks.writing(bench, "own 4", text, 4, 3)
+    assert tasks.turn(bench, "own 4")
+    assert [len(answer.tokens) for answer in tasks.written(bench, "own 4")] == [3] * 4
 
 
 def test_a_whole_run_and_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +282,21 @@ def made_up(device: str) -> results.Results:
     )
 
 
+def test_a_way_that_fails_is_written_down(tmp_path: Path) -> None:
+    """Guards an unattended run on new hardware against ending with the first way that does not work there."""
+    said: list[str] = []
+    made = made_up("cpu")
+    with parts.going_on(made, said.append, shape="tiny", way="ours", what="training in bf16"):
+        raise workers.Failed("Traceback\n  somewhere\nRuntimeError: no such kernel")
+    with pytest.raises(ZeroDivisionError), parts.going_on(made, said.append, shape="tiny", way="ours", what="x"):
+        raise ZeroDivisionError
+    assert said == ["ours failed at training in bf16: RuntimeError: no such kernel"]
+    made.write(tmp_path)
+    command.main(["page", str(tmp_path)])
+    page = (tmp_path / f"{tmp_path.name}.md").read_text()
+    assert "| tiny | (b) ours | training in bf16 | `RuntimeError: no such kernel` |" in page
+
+
 def test_page_tells_ratios_and_verdicts(tmp_path: Path) -> None:
     """Guards the page against figures that are not in results.json, upside-down ratios and wrong verdicts."""
     made_up("cpu").write(tmp_path)
@@ -281,7 +310,7 @@ def test_page_tells_ratios_and_verdicts(tmp_path: Path) -> None:
         "| tiny: peak memory of a step, ours over (a) | 0.250 |  |  |  | at most 0.5 | met in fp32 |",
         "| tiny: decoding 3 tokens, ours 64 at once, (a) one by one |  | 16 |  | 8.0 | at least 20 "
         "| **not met** in bf16 |",
-        "| tiny: decoding 3 tokens, both one by one |  | 2.00 |  | 8.0 | at least 4 | **not met** in bf16 |",
+        "| tiny: decoding 3 tokens, ours and (a) one by one |  | 2.00 |  | 8.0 | at least 4 | **not met** in bf16 |",
         "| tiny: waiting for the next batch, share of the loop's time | 0.030 |  |  |  | at most 0.02 "
         "| **not met** in fp32 |",
         "| tiny: padding in passes of 32 rows, length buckets | 0.050 |  |  |  | at most 0.1 | met in fp32 |",
