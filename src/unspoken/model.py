@@ -149,7 +149,7 @@ class LatentLM(nn.Module):
             )
         return self.tokenizer
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def write(
         self,
         prompts: Sequence[Layout],

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# What a GPU is wanted for, the most valuable first, inside a number of minutes; called again, it goes on.
+#
+#     bash results/gpu.sh MINUTES [OUT]
+#
+# 1. the tests that need one, the published fixtures among them    3. the speedruns (benchmarks/speedrun.md)
+# 2. the benchmarks (benchmarks/)                                  4. ProsQA at the paper's size (results/paper_scale.py)
+#
+# Needs the packages of pyproject.toml, or wheels of the missing ones in .whl/, and data in $UNSPOKEN_DATA, .data/ or
+# ../shared/data. Weights stay under runs/gpu/; logs and what is small go to OUT (runs/gpu/out).
+set -u
+minutes=${1:?how many minutes?}
+out=${2:-runs/gpu/out}
+end=$((SECONDS + minutes * 60))
+here=runs/gpu
+mkdir -p "$here" "$out"
+export PYTHONPATH="src:.${PYTHONPATH:+:$PYTHONPATH}"
+[ -d .whl ] && python3 -m pip install -q --no-index --no-deps .whl/*.whl
+[ -d .data ] && export UNSPOKEN_DATA=${UNSPOKEN_DATA:-$PWD/.data}
+
+# part NAME SECONDS COMMAND...: once, in what time there is; a finished part leaves a mark
+part() {
+    local name=$1 most=$2 left=$((end - SECONDS - 20))
+    shift 2
+    [ -e "$here/$name.done" ] && return
+    [ "$left" -lt 45 ] && return
+    echo "== $name, at most $((left < most ? left : most)) s"
+    timeout --signal=INT --kill-after=30 "$((left < most ? left : most))" "$@" >>"$out/$name.log" 2>&1
+    local code=$?
+    tail -n 25 "$out/$name.log"
+    echo "== $name: exit $code"
+    [ "$code" = 0 ] && touch "$here/$name.done"
+}
+
+# speedrun TRACK: ends by itself a little before its time is up, saved
+speedrun() {
+    local left=$(((end - SECONDS - 60) / 60))
+    [ "$left" -lt 1 ] && return
+    part "speedrun-$1" $((left * 60 + 40)) python3 -m benchmarks.speedrun "$1" --minutes "$left" --out "$here/speedrun-$1"
+    for file in config.json env.json metrics.jsonl speedrun.json; do
+        [ -e "$here/speedrun-$1/$file" ] && cp "$here/speedrun-$1/$file" "$out/speedrun-$1-$file"
+    done
+}
+
+nvidia-smi --query-gpu=name,memory.used,utilization.gpu --format=csv,noheader
+part tests 240 python3 -m pytest -q -m gpu -p no:cacheprovider
+part benchmarks 480 python3 -m benchmarks --device cuda --out "$out/benchmarks" --resume
+speedrun two-layer
+speedrun gpt2
+left=$(((end - SECONDS) / 60))
+[ "$left" -gt 1 ] && part paper-scale $((left * 60)) python3 results/paper_scale.py --minutes "$left" --runs "$here/paper-scale" --keep "$out"
+echo "done, $((end - SECONDS)) s left"
