@@ -107,15 +107,15 @@ def peak_bytes(call: Call, device: torch.device) -> int:
         call()
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    _give_back()
+    give_back()
     before = _resident_bytes()
     _reset_peak()
     call()
     return max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 
 
-def _give_back() -> None:
-    """Has glibc return what was freed; kept for the next tensor, it would hide what the call takes."""
+def give_back() -> None:
+    """Has glibc return what was freed: kept for the next tensor, it would hide what a call takes, or crowd others out."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -110,17 +110,6 @@ def run(
     told("all", f"{len(ways)} processes start, one for each way")
     with workers(ways, machine) as there:
         piece("peaks", partial(parts.peaks, there, results))
-        for subject in subjects:
-            shape = subject.shape
-            if all(f"{part}/{shape.name}" in results.done for part in here):
-                continue
-            tell = partial(told, shape.name)
-            work = Work(subject=subject, workers=there, results=results, machine=machine, budget=budget, say=tell)
-            piece(f"facts/{shape.name}", partial(parts.facts, work))
-            work.say("models are made")
-            ask_all(list(there.values()), tasks.load, shape)
-            for part in here:
-                piece(f"{part}/{shape.name}", partial(PIECES[part], work))
         if "growth" in which:
             tell = partial(told, "all")
             piece(
@@ -135,6 +124,17 @@ def run(
                     sweeps=sweeps,
                 ),
             )
+        for subject in subjects:
+            shape = subject.shape
+            if all(f"{part}/{shape.name}" in results.done for part in here):
+                continue
+            tell = partial(told, shape.name)
+            work = Work(subject=subject, workers=there, results=results, machine=machine, budget=budget, say=tell)
+            piece(f"facts/{shape.name}", partial(parts.facts, work))
+            work.say("models are made")
+            ask_all(list(there.values()), tasks.load, shape)
+            for part in here:
+                piece(f"{part}/{shape.name}", partial(PIECES[part], work))
     told("all", "measured")
     return results
 

@@ -7,6 +7,7 @@ others, so each has one of its own. They work in turns, never at once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import traceback
@@ -18,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
-from benchmarks.measure import Call
+from benchmarks.measure import Call, give_back
 from benchmarks.shapes import Subject
 from benchmarks.ways import Way
 from unspoken.quiet import quiet
@@ -54,6 +55,8 @@ class Bench:
         self.subject = self.writing = None
         self.calls.clear()
         self.results.clear()
+        gc.collect()
+        give_back()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
