@@ -115,7 +115,7 @@ def peak_bytes(call: Call, device: torch.device) -> int:
 
 
 def give_back() -> None:
-    """Has glibc return what was freed: kept for the next tensor, it would hide what a call takes, or crowd others out."""
+    """Has glibc return what was freed: kept, it would hide what a call takes, or crowd other processes out."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -14,7 +14,8 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 from jaxtyping import install_import_hook
 
 _hook = install_import_hook(
-    [f"unspoken.{name}" for name in ("batch", "backbones", "blocks", "generate", "model", "slots")], "beartype.beartype"
+    [f"unspoken.{name}" for name in ("batch", "backbones", "blocks", "generate", "model", "slots", "walk")],
+    "beartype.beartype",
 )
 
 import pytest  # noqa: E402

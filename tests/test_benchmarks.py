@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
-# pyrefly: ignore[missing-import]
 from benchmarks import (
     command,
     floors,

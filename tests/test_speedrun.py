@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-# pyrefly: ignore[missing-import]
 from benchmarks.speedrun import run_track, time_to
 
 from tiny_runs import digest, tiny

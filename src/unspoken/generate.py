@@ -6,8 +6,10 @@ Rows that have finished leave the batch, cache and all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
@@ -20,9 +22,8 @@ from transformers.generation.logits_process import (
 )
 
 from unspoken.backbones import Backbone, Session
-
-FeedBack = Callable[[Tensor, Tensor], Tensor]
-"""(last hidden states (B, D), which rows think (B,)) -> what stands at the thoughts (B, D)."""
+from unspoken.batch import Batch, Span
+from unspoken.walk import Columns, FeedBack, walk
 
 
 @dataclass(kw_only=True)
@@ -114,3 +115,83 @@ def decode(
         last_hidden = session.extend(backbone.embed(token[:, None]), next_position)
         next_position = next_position + 1
     return tokens[:, :written]
+
+
+def run_and_decode(
+    backbone: Backbone,
+    columns: Columns,
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int],
+    pad_id: int,
+    sampling: Sampling | None,
+    feed_back: FeedBack,
+    on_pass: Callable[[Span], None] = lambda span: None,
+) -> Int[Tensor, "B N"]:
+    """Runs prompts, thoughts included, and decodes what follows them; see `decode`."""
+    input_ids, mask = columns.input_ids, columns.attention_mask
+    walked = walk(backbone, columns, columns.whole_plan(None), feed_back, on_pass=on_pass)
+    numbers = torch.arange(input_ids.shape[1], device=input_ids.device)
+    last = (numbers * mask).amax(1)
+    return decode(
+        backbone,
+        walked.session,
+        last_hidden=walked.hidden[torch.arange(len(last), device=last.device), last],
+        next_position=(columns.position_ids * mask).amax(1) + 1,
+        max_new_tokens=max_new_tokens,
+        stop_ids=torch.tensor(list(stop_ids), dtype=torch.long, device=input_ids.device),
+        pad_id=pad_id,
+        sampling=sampling,
+    )
+
+
+def write_batch(
+    backbone: Backbone,
+    batch: Batch,
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int],
+    pad_id: int,
+    feed_back: FeedBack,
+) -> list[Written]:
+    """One batch answered greedily, which no new prompt joins: what any model can do (`slots.py` is for known ones)."""
+    clock = _Clock(batch.input_ids.device)
+    new = run_and_decode(
+        backbone,
+        Columns.of(batch),
+        max_new_tokens=max_new_tokens,
+        stop_ids=stop_ids,
+        pad_id=pad_id,
+        sampling=None,
+        feed_back=feed_back,
+        on_pass=clock.on_pass,
+    ).tolist()
+    clock.on_text()
+    stop, share = set(stop_ids), {kind: seconds / len(batch) for kind, seconds in clock.seconds.items()}
+    ends = [next((n for n, token in enumerate(ids, start=1) if token in stop), len(ids)) for ids in new]
+    return [Written(tokens=ids[:end], **share) for ids, end in zip(new, ends, strict=True)]
+
+
+@final
+class _Clock:
+    """Splits the time of a batch into prefill, thoughts and text; waits for the device at every lap."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds = {"prefill_seconds": 0.0, "thought_seconds": 0.0, "text_seconds": 0.0}
+        self._thought = False
+        self._last = time.perf_counter()
+
+    def on_pass(self, span: Span) -> None:
+        self._thought = self._thought or span.thinking > 0
+        self._lap("thought_seconds" if span.thinking else "text_seconds" if self._thought else "prefill_seconds")
+
+    def on_text(self) -> None:
+        self._lap("text_seconds")
+
+    def _lap(self, kind: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self.seconds[kind] += now - self._last
+        self._last = now

@@ -1,48 +1,38 @@
 """A causal LM whose marked positions are fed its own last hidden state.
 
-How a forward pass goes:
-
-1. embed all tokens at once;
-2. cut the columns into spans (`batch.Plan`): every column with a thought stands alone, text between goes in one piece;
-3. run the spans one after another in one session, which keeps keys and values. In a thought column the input is
-   `where(is_thought, last hidden state, embedding)`: n thought columns cost n + 1 passes, as in the paper;
-4. unembed the hidden states that have a label, and no others.
+`LatentLM` is the model as its users see it: load, save, `forward` for training and analysis, `write`, `generate` and
+`reason` for answers. How a batch is run, pass after pass, is in `walk.py`; how answers are written is in `slots.py`
+(models whose blocks are known) and `generate.py` (any model, and sampling).
 
 A batch from `collate` brings its plan along. Without one, `forward` makes it from the tensors, which waits for a GPU.
 
-Letters: B rows, T tokens, D hidden size, V vocabulary, K thoughts.
+Letters: B rows, T tokens, C columns whose output is kept, D hidden size, V vocabulary, K thoughts.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unspoken import processor
 from unspoken.backbones import Session, backbone_of
-from unspoken.batch import Plan, Span, collate, even_chunks, make_plan
-from unspoken.generate import FeedBack, Sampling, Written, decode
+from unspoken.batch import Plan, collate, even_chunks
+from unspoken.generate import Sampling, Written, run_and_decode, write_batch
 from unspoken.layout import MARKERS, Layout, Marks, lay_out
 from unspoken.markers import add_markers, find_markers
 from unspoken.notes import Notes
 from unspoken.slots import Slots
 from unspoken.specs import DEFAULT_ENGINE, Engine
 from unspoken.tokenization import encode
-
-
-def itself(hidden: Tensor, is_thought: Tensor) -> Tensor:
-    """The paper's thought: the last hidden state, unchanged."""
-    return hidden
+from unspoken.walk import Columns, FeedBack, complete, itself, summed_loss, walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,36 +179,18 @@ class LatentLM(nn.Module):
         results: dict[int, Written] = {}
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for chunk in even_chunks(order, rows):
-            written = self._write_together([prompts[i] for i in chunk], max_new_tokens, stop_ids, feed_back)
+            batch = collate([prompts[i] for i in chunk], pad_id=self.pad_id).to(self.device)
+            written = write_batch(
+                self.backbone,
+                batch,
+                max_new_tokens=max_new_tokens,
+                stop_ids=stop_ids,
+                pad_id=self.pad_id,
+                feed_back=feed_back,
+            )
             results.update(zip(chunk, written, strict=True))
             on_finished(len(chunk))
         return [results[i] for i in range(len(prompts))]
-
-    def _write_together(
-        self, prompts: Sequence[Layout], max_new_tokens: int, stop_ids: list[int], feed_back: FeedBack
-    ) -> list[Written]:
-        """One batch, which no new prompt joins: what any model can do."""
-        batch = collate(prompts, pad_id=self.pad_id).to(self.device)
-        clock = _Clock(self.device)
-        new = self._decode(
-            batch.input_ids,
-            batch.attention_mask,
-            batch.position_ids,
-            batch.is_thought,
-            max_new_tokens=max_new_tokens,
-            stop_ids=stop_ids,
-            sampling=None,
-            feed_back=feed_back,
-            on_pass=clock.on_pass,
-        ).tolist()
-        clock.on_text()
-        stop = set(stop_ids)
-        written = []
-        for ids in new:
-            end = next((n for n, token in enumerate(ids, start=1) if token in stop), len(ids))
-            share = {kind: seconds / len(prompts) for kind, seconds in clock.seconds.items()}
-            written.append(Written(tokens=ids[:end], **share))
-        return written
 
     @torch.no_grad()
     def generate(
@@ -241,15 +213,14 @@ class LatentLM(nn.Module):
         Raises:
             ValueError: as `forward`; or `max_new_tokens` is below 1 or does not fit into the model's positions.
         """
-        attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
-        self._check_room(int((position_ids * attention_mask).max()) + 1, max_new_tokens)
-        return self._decode(
-            input_ids,
-            attention_mask,
-            position_ids,
-            is_thought,
+        columns = self._columns(input_ids, attention_mask, position_ids, is_thought)
+        self._check_room(int((columns.position_ids * columns.attention_mask).max()) + 1, max_new_tokens)
+        return run_and_decode(
+            self.backbone,
+            columns,
             max_new_tokens=max_new_tokens,
             stop_ids=self._stop_ids(eos_token_id),
+            pad_id=self.pad_id,
             sampling=sampling,
             feed_back=feed_back,
         )
@@ -269,36 +240,6 @@ class LatentLM(nn.Module):
     def _stop_ids(self, eos_token_id: int | list[int] | None) -> list[int]:
         stop = eos_token_id if eos_token_id is not None else self._eos_token_ids()
         return [stop] if isinstance(stop, int) else stop
-
-    def _decode(
-        self,
-        input_ids: Int[Tensor, "B T"],
-        attention_mask: Int[Tensor, "B T"],
-        position_ids: Int[Tensor, "B T"],
-        is_thought: Bool[Tensor, "B T"],
-        *,
-        max_new_tokens: int,
-        stop_ids: list[int],
-        sampling: Sampling | None,
-        feed_back: FeedBack,
-        on_pass: Callable[[Span], None] = lambda span: None,
-    ) -> Int[Tensor, "B N"]:
-        plan = _whole_plan(is_thought, position_ids, None)
-        hidden, _, session = self._walk(
-            input_ids, attention_mask, position_ids, is_thought, plan, feed_back, on_pass=on_pass
-        )
-        columns = torch.arange(input_ids.shape[1], device=input_ids.device)
-        last = (columns * attention_mask).amax(1)
-        return decode(
-            self.backbone,
-            session,
-            last_hidden=hidden[torch.arange(len(hidden), device=hidden.device), last],
-            next_position=(position_ids * attention_mask).amax(1) + 1,
-            max_new_tokens=max_new_tokens,
-            stop_ids=torch.tensor(stop_ids, dtype=torch.long, device=input_ids.device),
-            pad_id=self.pad_id,
-            sampling=sampling,
-        )
 
     def _eos_token_ids(self) -> list[int]:
         if self.tokenizer is not None and self.tokenizer.eos_token_id is not None:
@@ -388,148 +329,37 @@ class LatentLM(nn.Module):
             ValueError: the batch is empty, a thought comes first in its row, a row is longer than the model's
                 positions, or a label is outside the vocabulary.
         """
-        attention_mask, position_ids, is_thought = self._complete(input_ids, attention_mask, position_ids, is_thought)
+        columns = self._columns(input_ids, attention_mask, position_ids, is_thought)
         if labels is not None and labels.shape != input_ids.shape:
             raise ValueError(f"labels has shape {tuple(labels.shape)}, expected {tuple(input_ids.shape)} as input_ids")
         if plan is None:
-            plan = _whole_plan(is_thought, position_ids, labels)
-        hidden, thoughts, session = self._walk(
-            input_ids, attention_mask, position_ids, is_thought, plan, feed_back
-        )  # fmt: skip
+            plan = columns.whole_plan(labels)
+        walked = walk(self.backbone, columns, plan, feed_back)
         loss = loss_sum = None
         if labels is not None:
-            loss_sum = self._loss_sum(hidden, plan)
+            loss_sum = summed_loss(self.backbone, walked.hidden, plan)
             loss = loss_sum / max(len(plan.label_ids), 1)
         return LatentOutput(
             loss=loss,
             loss_sum=loss_sum,
-            logits=self.backbone.unembed(hidden) if return_logits else None,
-            thoughts=thoughts,
-            hidden=hidden,
-            session=session,
+            logits=self.backbone.unembed(walked.hidden) if return_logits else None,
+            thoughts=walked.thoughts,
+            hidden=walked.hidden,
+            session=walked.session,
         )
 
-    def _complete(
+    def _columns(
         self,
         input_ids: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None,
         position_ids: Int[Tensor, "B T"] | None,
         is_thought: Bool[Tensor, "B T"] | None,
-    ) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
-        if input_ids.numel() == 0:
-            raise ValueError(f"an empty batch: input_ids has shape {tuple(input_ids.shape)}, expected rows and tokens")
+    ) -> Columns:
         if self.training and any(vars(m).get("gradient_checkpointing", False) for m in self.lm.modules()):
             raise ValueError(
                 "Hugging Face's gradient checkpointing drops the cache between passes, so thoughts would be silently "
                 "wrong; call lm.gradient_checkpointing_disable() and lower the batch size or accumulate instead"
             )
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        if position_ids is None:
-            position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
-        if is_thought is None:
-            is_thought = torch.zeros_like(input_ids, dtype=torch.bool)
-        others = {"attention_mask": attention_mask, "position_ids": position_ids, "is_thought": is_thought}
-        for name, tensor in others.items():
-            if tensor.shape != input_ids.shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(tensor.shape)}, expected {tuple(input_ids.shape)} as input_ids"
-                )
-        limit = self.backbone.max_positions
-        # The width bounds every position, so the check needs no value from the device in the usual case.
-        if limit is not None and input_ids.shape[1] > limit and (longest := int(position_ids.max()) + 1) > limit:
-            raise ValueError(
-                f"a row has {longest} positions, but this model has {limit}; shorten the prompt or take a model with "
-                "more positions"
-            )
-        return attention_mask, position_ids, is_thought
-
-    def _walk(
-        self,
-        input_ids: Int[Tensor, "B T"],
-        attention_mask: Int[Tensor, "B T"],
-        position_ids: Int[Tensor, "B T"],
-        is_thought: Bool[Tensor, "B T"],
-        plan: Plan,
-        feed_back: FeedBack,
-        *,
-        on_pass: Callable[[Span], None] = lambda span: None,
-    ) -> tuple[Float[Tensor, "B C D"], Float[Tensor, "B K D"], Session]:
-        embeds = self.backbone.embed(input_ids)
-        session = self.backbone.start(attention_mask, position_ids)
-        outputs: list[Tensor] = []
-        fed: list[Tensor] = []
-        for span in plan.spans:
-            x = embeds[:, span.columns]
-            if span.thinking:
-                think = is_thought[:, span.start]
-                thought = feed_back(outputs[-1][:, -1], think).to(x.dtype)
-                back = self.backbone.feed_back(thought)[:, None]
-                x = back if span.thinking == len(x) else torch.where(think[:, None, None], back, x)
-                fed.append(thought)
-            outputs.append(session.run(x, span.columns, keep=span.keep))
-            on_pass(span)
-        hidden = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
-        return hidden, _gather_thoughts(fed, plan, like=hidden), session
-
-    def _loss_sum(self, hidden: Float[Tensor, "B C D"], plan: Plan) -> Float[Tensor, ""]:
-        # Rows with a label only: the unembedding is the larger part of a small model's arithmetic.
-        logits = self.backbone.unembed(hidden.flatten(0, 1)[plan.label_index])
-        if plan.label_range is not None:
-            smallest, largest = plan.label_range
-            if not 0 <= smallest <= largest < logits.shape[-1]:
-                raise ValueError(
-                    f"labels go from {smallest} to {largest}, but the vocabulary has {logits.shape[-1]} tokens; were "
-                    "the labels made with another tokenizer?"
-                )
-        if logits.dtype != torch.float64:
-            logits = logits.float()
-        return F.cross_entropy(logits, plan.label_ids, reduction="sum")
-
-
-@final
-class _Clock:
-    """Splits the time of a batch into prefill, thoughts and text; waits for the device at every lap."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds = {"prefill_seconds": 0.0, "thought_seconds": 0.0, "text_seconds": 0.0}
-        self._thought = False
-        self._last = time.perf_counter()
-
-    def on_pass(self, span: Span) -> None:
-        self._thought = self._thought or span.thinking > 0
-        self._lap("thought_seconds" if span.thinking else "text_seconds" if self._thought else "prefill_seconds")
-
-    def on_text(self) -> None:
-        self._lap("text_seconds")
-
-    def _lap(self, kind: str) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self.seconds[kind] += now - self._last
-        self._last = now
-
-
-def _whole_plan(
-    is_thought: Bool[Tensor, "B T"], position_ids: Int[Tensor, "B T"], labels: Int[Tensor, "B T"] | None
-) -> Plan:
-    """A plan that keeps every output, for tensors that came without one."""
-    plan = make_plan(is_thought, labels, whole=True)
-    if plan.spans[0].thinking or bool((is_thought & (position_ids == 0)).any()):
-        raise ValueError("a continuous thought needs at least one token before it in its row")
-    return plan.to(is_thought.device)
-
-
-def _gather_thoughts(
-    fed: Sequence[Float[Tensor, "B D"]], plan: Plan, *, like: Float[Tensor, "B C D"]
-) -> Float[Tensor, "B K D"]:
-    """Each row's own thoughts in order, out of the columns in which some row thinks; zero-padded."""
-    if not fed:
-        return like.new_zeros(len(like), 0, like.shape[-1])
-    columns = torch.stack(list(fed), dim=1)
-    if plan.thoughts is None:
-        return columns
-    order, there = plan.thoughts
-    return columns.gather(1, order[..., None].expand(-1, -1, columns.shape[-1])) * there[..., None]
+        return complete(
+            input_ids, attention_mask, position_ids, is_thought, max_positions=self.backbone.max_positions
+        )  # fmt: skip

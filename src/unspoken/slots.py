@@ -24,8 +24,9 @@ from torch import Tensor
 
 from unspoken.backbones import Backbone
 from unspoken.blocks import Blocks, Memory, as_mask, attend
-from unspoken.generate import FeedBack, Written
+from unspoken.generate import Written
 from unspoken.layout import Layout
+from unspoken.walk import FeedBack
 
 _WORTH_FILLING = 0.25
 """Share of the rows that must be free before new prompts come in."""
