@@ -12,8 +12,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from unspoken.config import RunConfig
+from unspoken.layout import Tokens
 from unspoken.markers import add_markers
 from unspoken.model import LatentLM
+from unspoken.notes import Notes
 from unspoken.specs import DEFAULT_ENGINE, GPT2, Engine, Llama, ModelSpec, Pretrained
 from unspoken.tasks.base import Task
 from unspoken.tokenization import build_tokenizer
@@ -38,6 +41,21 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
             _scale(lm, spec)
         add_markers(lm, tokenizer)
     return LatentLM(lm, tokenizer, engine=engine)
+
+
+def notes_of(config: RunConfig, model: LatentLM) -> Notes:
+    """What a model trained by this run says of itself."""
+    tokenizer, marks = model.tokenizer, model.marks
+    assert tokenizer is not None
+    # A chain as long as any, so that methods with one slot a step show all of them.
+    prompt = config.method.prompt(Tokens(question=[marks.bot], steps=[[marks.bot]] * 1000, answer=[marks.bot]), marks)
+    return Notes(
+        after_question=tuple(tokenizer.convert_ids_to_tokens(prompt.input_ids[1:])),
+        question_format=config.task.question_format,
+        recipe=config.recipe,
+        method=type(config.method).__name__,
+        task=type(config.task).__name__,
+    )
 
 
 def _scale(lm: PreTrainedModel, spec: Llama) -> None:

@@ -27,21 +27,18 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from transformers import PreTrainedTokenizerBase
 
 from unspoken.backward import COLUMNS, Backward, Launched, Replayed
 from unspoken.batch import Batch
-from unspoken.build import build_model
+from unspoken.build import build_model, notes_of
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
 from unspoken.config import After, RunConfig
 from unspoken.data import TrainingData, tokenize
 from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
-from unspoken.layout import Marks, Tokens
 from unspoken.loading import Ahead, StepData, Window, stream
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
-from unspoken.notes import Notes
 from unspoken.optimizers import build_optimizers
 from unspoken.reports import Observer, Silent, StepReport, ValidationReport, append_line, forget_lines
 from unspoken.signals import stop_signals
@@ -113,7 +110,7 @@ class _Fit:
         self.accelerator.wait_for_everyone()
         self.bare = self._after(first) if model is None else model
         assert self.bare.tokenizer is not None
-        self.bare.notes = _notes(config, self.bare.tokenizer, self.bare.marks)
+        self.bare.notes = notes_of(config, self.bare)
         # A tokenizer of its own: the library beneath is not made for two threads, and validation tokenizes too.
         tokenizer = copy.deepcopy(self.bare.tokenizer)
         positions = self.bare.backbone.max_positions
@@ -396,15 +393,3 @@ class _Fit:
     def _write(self, line: dict[str, Any]) -> None:
         if self.main:
             append_line(self.metrics, line)
-
-
-def _notes(config: RunConfig, tokenizer: PreTrainedTokenizerBase, marks: Marks) -> Notes:
-    # A chain as long as any, so that methods with one slot a step show all of them.
-    prompt = config.method.prompt(Tokens(question=[marks.bot], steps=[[marks.bot]] * 1000, answer=[marks.bot]), marks)
-    return Notes(
-        after_question=tuple(tokenizer.convert_ids_to_tokens(prompt.input_ids[1:])),
-        question_format=config.task.question_format,
-        recipe=config.recipe,
-        method=type(config.method).__name__,
-        task=type(config.task).__name__,
-    )
