@@ -23,7 +23,7 @@ from benchmarks import measure
 from benchmarks.parts import going_on
 from benchmarks.results import Growth, Law, Results
 from benchmarks.shapes import TINY, Subject, two_layers
-from benchmarks.tasks import turn, warm
+from benchmarks.tasks import forget, turn, warm
 from benchmarks.ways import FP32, GRAPHS, OURS, PUBLISHED, PUBLISHED_WHERE
 from benchmarks.workers import Bench, Worker
 from unspoken.batch import collate
@@ -109,11 +109,6 @@ def ready(bench: Bench, key: str, point: Point, kind: Kind) -> None:
         call = bench.way.writer(subject, [row.prompt for row in layouts], new_tokens=point.text)
     warm(bench, call, call)
     bench.calls[key] = call
-
-
-def forget(bench: Bench) -> None:
-    """Lets go of what was prepared."""
-    bench.forget()
 
 
 def grow(

@@ -235,9 +235,12 @@ def memory(work: Work) -> None:
     if work.machine.device == "cuda":
         _memory(work, work.workers)
         return
+    # Two models a way would not fit into every machine.
+    ask_all(list(work.workers.values()), tasks.forget)
     with workers([worker.way for worker in work.workers.values()], work.machine) as fresh:
         ask_all(list(fresh.values()), tasks.load, work.shape)
         _memory(work, fresh)
+    ask_all(list(work.workers.values()), tasks.load, work.shape)
 
 
 def _memory(work: Work, fresh: Mapping[str, Worker]) -> None:

@@ -39,6 +39,11 @@ def load(bench: Bench, shape: Shape) -> None:
     bench.subject = build(shape, bench.device)
 
 
+def forget(bench: Bench) -> None:
+    """Lets go of what was loaded and prepared."""
+    bench.forget()
+
+
 def turn(bench: Bench, key: str) -> list[float]:
     """Times what was prepared under a key."""
     call = bench.calls[key]
