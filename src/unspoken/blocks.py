@@ -236,10 +236,11 @@ class GPT2Blocks(Blocks):
 
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         x = x + layer.attn.resid_dropout(layer.attn.c_proj(attended))
-        out = worked_out_again(
-            lambda inner: layer.mlp.c_proj(F.gelu(inner, approximate="tanh")), layer.mlp.c_fc(layer.ln_2(x))
-        )
-        return x + layer.mlp.dropout(out)
+
+        def leave(inner: Tensor) -> Tensor:
+            return layer.mlp.c_proj(F.gelu(inner, approximate="tanh"))
+
+        return x + layer.mlp.dropout(worked_out_again(leave, layer.mlp.c_fc(layer.ln_2(x))))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return self.base.ln_f(x)
@@ -286,10 +287,12 @@ class _Rotary(Blocks):
 
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         x = x + layer.self_attn.o_proj(attended)
-        mlp, x_in = layer.mlp, layer.post_attention_layernorm(x)
-        return x + worked_out_again(
-            lambda gate, up: mlp.down_proj(mlp.act_fn(gate) * up), mlp.gate_proj(x_in), mlp.up_proj(x_in)
-        )
+        mlp, normed = layer.mlp, layer.post_attention_layernorm(x)
+
+        def leave(gate: Tensor, up: Tensor) -> Tensor:
+            return mlp.down_proj(mlp.act_fn(gate) * up)
+
+        return x + worked_out_again(leave, mlp.gate_proj(normed), mlp.up_proj(normed))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return self.base.norm(x)
