@@ -96,12 +96,28 @@ class Backbone:
         device = self.lm.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.lm.dtype
 
-    def start(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Session:
-        """A session over a padded batch, nothing run yet."""
+    def start(
+        self,
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        allowed: Bool[Tensor, "B 1 T T"] | None = None,
+    ) -> Session:
+        """A session over a padded batch, nothing run yet.
+
+        `allowed` says who may look at whom, where it is not everybody at everything before (`tree.py`).
+
+        Raises:
+            ValueError: `allowed` is given to a model that builds its own masks.
+        """
+        if allowed is not None and not self._ours:
+            raise ValueError(
+                f"{type(self.lm).__name__} with {self.lm.config._attn_implementation} attention builds its own masks, "
+                'so several continuations cannot share a pass; load it with attn_implementation="sdpa"'
+            )
         blocks = self.blocks
         if blocks is not None:
-            return Fast(self, blocks, attention_mask, position_ids)
-        return Stock(self, attention_mask, position_ids)
+            return Fast(self, blocks, attention_mask, position_ids, allowed)
+        return Stock(self, attention_mask, position_ids, allowed)
 
     def causal(self, attention_mask: Int[Tensor, "B T"]) -> Bool[Tensor, "B 1 T T"]:
         """Who may look at whom."""
@@ -111,7 +127,12 @@ class Backbone:
         itself = torch.eye(num_tokens, dtype=torch.bool, device=attention_mask.device)
         return (causal & attention_mask.bool()[:, None, None, :]) | itself
 
-    def prepare_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
+    def prepare_mask(
+        self,
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        allowed: Bool[Tensor, "B 1 T T"] | None = None,
+    ) -> Mask:
         """The mask of a whole walk, built once: the library would build it again, and synchronise, in every pass.
 
         (B, 1, T, T), bool for SDPA and additive for eager attention; the 2-D mask itself where the library must build
@@ -119,7 +140,8 @@ class Backbone:
         """
         if not self._ours:
             return attention_mask
-        return self._masks(self.causal(attention_mask), position_ids, position_ids)
+        allowed = self.causal(attention_mask) if allowed is None else allowed
+        return self._masks(allowed, position_ids, position_ids)
 
     def extend_mask(self, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]) -> Mask:
         """The mask of one further token, the last column, which attends to all columns kept."""
@@ -154,11 +176,15 @@ class Stock(Session):
     """The library's own modules over the library's own cache."""
 
     def __init__(
-        self, backbone: Backbone, attention_mask: Int[Tensor, "B T"], position_ids: Int[Tensor, "B T"]
+        self,
+        backbone: Backbone,
+        attention_mask: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        allowed: Bool[Tensor, "B 1 T T"] | None,
     ) -> None:
         self._backbone = backbone
         self._attention_mask, self._position_ids = attention_mask, position_ids
-        self._mask = backbone.prepare_mask(attention_mask, position_ids)
+        self._mask = backbone.prepare_mask(attention_mask, position_ids, allowed)
         self._cache = backbone.new_cache()
 
     def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
@@ -195,11 +221,13 @@ class Fast(Session):
         blocks: Blocks,
         attention_mask: Int[Tensor, "B T"],
         position_ids: Int[Tensor, "B T"],
+        allowed: Bool[Tensor, "B 1 T T"] | None,
     ) -> None:
         self._blocks, self._dtype = blocks, backbone.compute_dtype
         self._attention_mask = attention_mask
         self._places = blocks.places(position_ids)
-        self._mask = as_mask(backbone.causal(attention_mask), dtype=self._dtype)
+        allowed = backbone.causal(attention_mask) if allowed is None else allowed
+        self._mask = as_mask(allowed, dtype=self._dtype)
         self.memory = Growing(len(blocks.layers))
 
     def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:

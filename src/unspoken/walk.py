@@ -38,6 +38,8 @@ class Columns:
     attention_mask: Int[Tensor, "B T"]
     position_ids: Int[Tensor, "B T"]
     is_thought: Bool[Tensor, "B T"]
+    allowed: Bool[Tensor, "B 1 T T"] | None = None
+    """Who may look at whom; None: everybody at everything before."""
 
     @classmethod
     def of(cls, batch: Batch) -> Columns:
@@ -121,7 +123,7 @@ def walk(
 ) -> Walked:
     """Runs all passes of a plan."""
     embeds = backbone.embed(columns.input_ids)
-    session = backbone.start(columns.attention_mask, columns.position_ids)
+    session = backbone.start(columns.attention_mask, columns.position_ids, columns.allowed)
     outputs: list[Tensor] = []
     fed: list[Tensor] = []
     for span in plan.spans:

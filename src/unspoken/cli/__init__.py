@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
+from unspoken.cli.audit import audit
+from unspoken.cli.explore import explore
+from unspoken.cli.probe import probe
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
 
@@ -23,6 +26,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": runs.train,
     "eval": runs.eval_,
     "table": runs.table,
+    "probe": probe,
+    "audit": audit,
+    "explore": explore,
     "data": data.data,
     "env": runs.env,
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
 
+from unspoken.tasks.graphs import Graph
 from unspoken.tasks.rows import data_file
 
 Split = Literal["train", "valid", "test"]
@@ -41,6 +42,18 @@ class Written:
     steps: tuple[str, ...]
     answer: str
     """Without the end-of-text token; that is appended as an id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Naming:
+    """How a chain would go on to name each node of a problem's graph."""
+
+    before: str
+    """What is written before a name; may be empty."""
+    names: tuple[str, ...]
+    """By node: its name as it would be written there."""
+    hops: int
+    """How far from the node asked about a right chain is when it names a node there."""
 
 
 class Task(ABC):
@@ -88,6 +101,21 @@ class Task(ABC):
 
     def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
         """The class of a written chain whose first `hidden` steps were not to be written; None: no such classes."""
+        return None
+
+    def graph(self, example: Example) -> Graph | None:
+        """The graph a problem is about; None: the task's problems have none."""
+        return None
+
+    def naming(self, example: Example, steps: int) -> Naming | None:
+        """How a chain names a node of the graph right after its first `steps` steps; None: no graph."""
+        return None
+
+    def asked_otherwise(self, example: Example) -> Example | None:
+        """The same facts and options with another question, whose answer is the option that was wrong.
+
+        None where the task, or this problem, has no such question.
+        """
         return None
 
     def words(self) -> Sequence[str] | None:

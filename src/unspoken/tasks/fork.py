@@ -19,7 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Split, SymbolicTask
+from unspoken.tasks.base import Example, Generated, Naming, Split, SymbolicTask
+from unspoken.tasks.graphs import Graph
+from unspoken.tasks.prosqa import graph_of
+from unspoken.tasks.symbols import ask_otherwise, name_next
 
 HIDDEN = "_"
 """Stands for an option that is not told."""
@@ -118,6 +121,15 @@ class Fork(SymbolicTask):
                 "path": tuple(order[node] for node in path),
             },
         )
+
+    def graph(self, example: Example) -> Graph:
+        return graph_of(example)
+
+    def naming(self, example: Example, steps: int) -> Naming:
+        return name_next(example, steps)
+
+    def asked_otherwise(self, example: Example) -> Example | None:
+        return ask_otherwise(example)
 
     def words(self) -> Sequence[str]:
         return [";", "?", "|", HIDDEN, *self.names]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, final
 import msgspec
 
 from unspoken.tasks import texts
-from unspoken.tasks.base import Example, FileTask, Generated, Generator, Measure, Split
+from unspoken.tasks.base import Example, FileTask, Generated, Generator, Measure, Naming, Split
 from unspoken.tasks.graphs import Edge, Graph, GraphSource, shuffled
 from unspoken.tasks.graphs.released import Released
 
@@ -204,6 +204,31 @@ class ProsQA(FileTask):
         from unspoken.tasks.chains import judge  # it reads graphs through this module
 
         return judge(text, example, hidden=hidden).value
+
+    def graph(self, example: Example) -> Graph:
+        return graph_of(example)
+
+    def naming(self, example: Example, steps: int) -> Naming:
+        """After the first step a sentence begins with "Every" and where the last one ended (paper, section 5)."""
+        symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
+        if steps == 0:
+            root = symbols[example.meta["root"]]
+            return Naming(before=f"{root} is a", names=tuple(f" {name}." for name in symbols), hops=1)
+        return Naming(before="Every", names=tuple(f" {name}" for name in symbols), hops=steps)
+
+    def asked_otherwise(self, example: Example) -> Example | None:
+        graph = graph_of(example).asked_otherwise()
+        if graph is None:
+            return None
+        symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
+        sentence_of = {edge: sentence for sentence, edge in facts(symbols, graph.edges).items()}
+        told, _, asked = example.question.rpartition(f"Is {symbols[graph_of(example).root]} a ")
+        return Example(
+            question=f"{told}Is {symbols[graph.root]} a {asked}",
+            steps=tuple(sentence_of[edge] for edge in pairwise(graph.path)),
+            answer=f"{symbols[graph.root]} is a {symbols[graph.target]}.",
+            meta=meta_of(symbols, graph),
+        )
 
     def words(self) -> Sequence[str]:
         """Every word of the published sentences, split on whitespace: a full stop or question mark stays attached."""

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self, final
 
-from unspoken.tasks.base import Example, Measure, Split, SymbolicTask, Task
+from unspoken.tasks.base import Example, Measure, Naming, Split, SymbolicTask, Task
 from unspoken.tasks.fork import HIDDEN
 from unspoken.tasks.graphs import Graph, GraphSource, random_shortest_path, shuffled
 from unspoken.tasks.prosqa import ProsQA, graph_of, meta_of
+from unspoken.tasks.symbols import ask_otherwise, name_next
 
 NODE_SYMBOLS: tuple[str, ...] = tuple(f"n{i}" for i in range(40))
 """Names of nodes: more than a problem has nodes (28), so that a symbol tells nothing. Shipped models know these."""
@@ -117,6 +118,15 @@ class SymbolicProsQA(SymbolicTask):
         from unspoken.tasks.chains import judge  # it reads graphs through this module
 
         return judge(text, example, hidden=hidden).value
+
+    def graph(self, example: Example) -> Graph:
+        return graph_of(example)
+
+    def naming(self, example: Example, steps: int) -> Naming:
+        return name_next(example, steps)
+
+    def asked_otherwise(self, example: Example) -> Example | None:
+        return ask_otherwise(example)
 
     def words(self) -> Sequence[str]:
         """The whole vocabulary: four marks and the node symbols."""

@@ -56,6 +56,22 @@ class Graph:
             parents[child].append(parent)
         return parents
 
+    def asked_otherwise(self) -> Graph | None:
+        """The same graph asked about somebody else, from whom the wrong option can be reached and the right one cannot.
+
+        The chain is the least of the shortest paths. None where there is nobody like that.
+        """
+        parents, children = self.parents(), self.children()
+        for root in (node for node in range(self.num_nodes) if not parents[node] and node != self.root):
+            hops = distances(children, root)
+            if self.neg_target in hops and self.target not in hops:
+                path = [root]
+                left = distances(parents, self.neg_target)
+                while path[-1] != self.neg_target:
+                    path.append(min(child for child in children[path[-1]] if left.get(child) == left[path[-1]] - 1))
+                return replace(self, root=root, target=self.neg_target, neg_target=self.target, path=tuple(path))
+        return None
+
 
 def distances(neighbours: Sequence[Sequence[int]], start: int) -> dict[int, int]:
     """Fewest hops from `start` to every node that can be reached; `neighbours` is `children()` or `parents()`."""
