@@ -43,7 +43,7 @@ class ThoughtCache:
     """(N, S, D) last hidden states, after the final norm, once a stop's last slot has been taken in. Without controls
     `states[:, k]` is what is fed as thought k + 1; with pauses it is what the model makes of them."""
     closed: NDArray[np.float32]
-    """(N, S, D) last hidden states at the end of each stop's prompt; the first word in language mode comes from them."""
+    """(N, S, D) last hidden states at the end of each stop's prompt: the first word in language mode is read off."""
     log_values: tuple[NDArray[np.float32], ...] | None
     """Of each problem, (stops, nodes): log-probability that the model names this node next (the paper's value is its
     exponential, the product over the name's tokens). None where the task has no graphs."""
