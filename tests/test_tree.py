@@ -33,7 +33,8 @@ def alone(model: LatentLM, layout: Layout) -> torch.Tensor:
 @pytest.mark.parametrize("family", list(CONFIGS))
 def test_every_branch_is_as_if_it_stood_alone(family: str, engine: Engine) -> None:
     """A branch that sees another one, a wrong position or somebody's padding would give other states."""
-    attention = "eager" if family == "gemma2" else "sdpa"
+    # Transformers' eager softmax is float32's.
+    attention, within = ("eager", 5e-6) if family == "gemma2" else ("sdpa", 1e-8)
     model = LatentLM(build(family, attention, dtype=torch.float64), engine=engine).eval()
     rows = []
     for question, most in (([5, 6, 7, 8, 9, 10], 3), ([11, 12], 2), ([13, 14, 15], 3)):
@@ -48,7 +49,7 @@ def test_every_branch_is_as_if_it_stood_alone(family: str, engine: Engine) -> No
         for row, (tree, layouts, paths) in enumerate(rows):
             assert len(tree) < sum(map(len, layouts)) / 2, "common beginnings are shared"
             for layout, path in zip(layouts, paths, strict=True):
-                torch.testing.assert_close(grown.at(row, path), alone(model, layout), rtol=1e-8, atol=1e-8)
+                torch.testing.assert_close(grown.at(row, path), alone(model, layout), rtol=within, atol=within)
 
 
 def test_thoughts_belong_to_the_trunk() -> None:
