@@ -3,7 +3,7 @@
     walk            long walks along pointers (`Hops`): the model learns to look facts up, and what <bot> means
       opened        chains behind a <bot>, options mostly untold: the model learns to take one step
         cot, no-cot         the compared methods, from there, for as many steps as Coconut has in all
-        coconut, pause-as-thought
+        coconut, pause-as-thought, and the controls shuffled-thoughts and detached-thoughts
                             stages 1 and 2 with options mostly untold, then stages 2 and 3 with options mostly told
 
 Told options tempt a model into naming one of the two, which is right in half of the problems and drowns what the graph
@@ -17,7 +17,16 @@ from dataclasses import replace
 
 from unspoken.config import AdamW, After, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
-from unspoken.methods import Coconut, CoT, Enclosed, NoCoT, OpenedCoT, PauseAsThought
+from unspoken.methods import (
+    Coconut,
+    CoT,
+    DetachedThoughts,
+    Enclosed,
+    NoCoT,
+    OpenedCoT,
+    PauseAsThought,
+    ShuffledThoughts,
+)
 from unspoken.specs import Llama
 from unspoken.tasks.fork import HIDDEN, Fork
 from unspoken.tasks.hops import Hops
@@ -51,25 +60,26 @@ def opened() -> RunConfig:
     )
 
 
-def _frontier(name: str, method: Enclosed) -> RunConfig:
+def _frontier(name: str, method: Enclosed, mix: float) -> RunConfig:
     return replace(
         opened(),
         recipe=f"demo/planning/{name}-frontier",
         task=replace(_FORK, hidden=0.7),
         method=method,
         model=After(first=opened(), marker_from="bot"),
-        curriculum=Curriculum(stage_epochs=(0, 4, 5, 0, 0), mix=0.1, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 4, 5, 0, 0), mix=mix, mix_over="past"),
     )
 
 
-def _staged(name: str, method: Enclosed) -> RunConfig:
-    frontier = _frontier(name, method)
+def _staged(name: str, method: Enclosed, mix: tuple[float, float] = (0.1, 0.3)) -> RunConfig:
+    """Both runs; `mix` is the share of earlier stages' layouts in each."""
+    frontier = _frontier(name, method, mix[0])
     return replace(
         frontier,
         recipe=f"demo/planning/{name}",
         task=replace(_FORK, hidden=0.15),
         model=After(first=frontier),
-        curriculum=Curriculum(stage_epochs=(0, 0, 2, 8, 0), mix=0.3, mix_over="past"),
+        curriculum=Curriculum(stage_epochs=(0, 0, 2, 8, 0), mix=mix[1], mix_over="past"),
         optimizer=replace(frontier.optimizer, lr=2e-3),
     )
 
@@ -82,6 +92,16 @@ def coconut() -> RunConfig:
 def pause_as_thought() -> RunConfig:
     """The same schedule with learned pause tokens in the thoughts' places."""
     return _staged("pause-as-thought", PauseAsThought(max_stage=3))
+
+
+def shuffled_thoughts() -> RunConfig:
+    """Control: the same schedule, fed the thoughts of another problem; unmixed, since all rows must think alike."""
+    return _staged("shuffled-thoughts", ShuffledThoughts(max_stage=3), mix=(0.0, 0.0))
+
+
+def detached_thoughts() -> RunConfig:
+    """Control: the same schedule, no gradient through what is fed back."""
+    return _staged("detached-thoughts", DetachedThoughts(max_stage=3))
 
 
 def cot() -> RunConfig:
@@ -108,4 +128,6 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     "demo/planning/no-cot": no_cot,
     "demo/planning/coconut": coconut,
     "demo/planning/pause-as-thought": pause_as_thought,
+    "demo/planning/shuffled-thoughts": shuffled_thoughts,
+    "demo/planning/detached-thoughts": detached_thoughts,
 }
