@@ -2,9 +2,9 @@
 
     python results/train_shipped.py --runs runs/shipped [--pack]
 
-The warm start is trained once and shared; then the four methods, two at a time, one thread each. A finished run is
-skipped, so the script can be run again after an interruption. `--pack` copies what the demo needs and writes the
-manifest: recipe, seed, commit and the SHA-256 of the weights.
+The warm start is trained once and shared; then the four methods, two at a time, one thread each; `--methods` names
+others (the controls, say). A finished run is skipped, so the script can be run again after an interruption. `--pack`
+copies what the demo needs and writes the manifest: recipe, seed, commit and the SHA-256 of the weights.
 """
 
 from __future__ import annotations
@@ -87,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/shipped"))
     parser.add_argument("--pack", action="store_true", help="write src/unspoken/shipped_runs")
+    parser.add_argument("--methods", nargs="+", default=METHODS, help="recipes below demo/planning")
     options = parser.parse_args()
     train(find_recipe("demo/planning/opened"), options.runs)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda method: train(find_recipe(f"demo/planning/{method}"), options.runs), METHODS))
+        list(pool.map(lambda method: train(find_recipe(f"demo/planning/{method}"), options.runs), options.methods))
     if options.pack:
         pack(options.runs)
 
