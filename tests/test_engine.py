@@ -63,6 +63,58 @@ def test_the_same_loss_thoughts_and_gradients(family: str, attention: str) -> No
     assert_same_gradients(gradients(fast, ours.loss_sum), gradients(plain, theirs.loss_sum), within=within)
 
 
+@pytest.mark.parametrize(("family", "attention"), KNOWN)
+def test_blocks_run_again_give_the_same_gradients(family: str, attention: str) -> None:
+    """Guards engine "sparing": keys and values of earlier passes must be those of the pass, not of its repetition."""
+    fast, _ = pair(family, attention)
+    sparing = LatentLM(fast.lm, engine="sparing").eval()
+    batch = collate(rows(*RAGGED), pad_id=PAD)
+    ours, theirs = (model(**batch.tensors(), plan=batch.plan) for model in (sparing, fast))
+    assert_close(ours.loss_sum, theirs.loss_sum, within=1e-12)
+    assert_close(ours.thoughts, theirs.thoughts, within=1e-12)
+    assert_same_gradients(gradients(sparing, ours.loss_sum), gradients(fast, theirs.loss_sum), within=1e-12)
+
+
+def test_blocks_run_again_draw_the_same_dropout() -> None:
+    """Guards engine "sparing" in training: another mask in the backward pass would give a wrong gradient, silently."""
+    lm = build("gpt2", attn_pdrop=0.3, resid_pdrop=0.3, embd_pdrop=0.0).train()
+    batch = collate(rows(*RAGGED), pad_id=PAD)
+    found = []
+    engines: list[Engine] = ["sparing", "fast"]
+    for engine in engines:
+        model = LatentLM(lm, engine=engine)
+        torch.manual_seed(0)
+        found.append(gradients(model, model(**batch.tensors(), plan=batch.plan).loss_sum))
+    assert_same_gradients(*found, within=1e-12)
+
+
+def test_what_each_engine_keeps_for_the_backward_pass() -> None:
+    """Guards the memory that "fast" and "sparing" are there for; bytes kept, parameters left out."""
+    lm, batch = build("gpt2", n_positions=200), collate(rows("q" * 120 + "TTTqaa", "q" * 110 + "TTTqa"), pad_id=PAD)
+    own = {parameter.untyped_storage().data_ptr() for parameter in lm.parameters()}
+    kept: dict[Engine, int] = {}
+    engines: list[Engine] = ["plain", "fast", "sparing"]
+    for engine in engines:
+        model, found = LatentLM(lm, engine=engine), dict[int, torch.Tensor]()
+
+        def keep(tensor: torch.Tensor, found: dict[int, torch.Tensor] = found) -> torch.Tensor:
+            if tensor.untyped_storage().data_ptr() not in own:
+                found[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(**batch.tensors(), plan=batch.plan)
+        kept[engine] = sum(tensor.untyped_storage().nbytes() for tensor in found.values())
+    assert kept["fast"] < 0.4 * kept["plain"]
+    assert kept["sparing"] < 0.5 * kept["fast"]
+
+
+def test_sparing_needs_blocks_it_can_run_again() -> None:
+    """A family on the library's modules would keep everything, and say nothing."""
+    with pytest.raises(ValueError, match=r"which cannot; take engine .fast."):
+        LatentLM(build("gpt_neox"), engine="sparing")
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 @given(some=st.lists(layouts(max_tokens=9), min_size=1, max_size=4))
 @few

@@ -68,6 +68,11 @@ class Backbone:
         }
         self.engine: Engine = engine
         self._blocks = blocks_of(lm) if engine != "plain" and self._ours else None
+        if engine == "sparing" and self._blocks is None:
+            raise ValueError(
+                f'engine "sparing" runs blocks again in the backward pass, and {type(lm).__name__} runs on the '
+                'library\'s modules, which cannot; take engine "fast" and fewer rows at a time (--batch.micro)'
+            )
         # Not from `config`: there GPT-2 calls it n_positions.
         self.max_positions: int | None = getattr(text, "max_position_embeddings", None)
 
@@ -224,6 +229,7 @@ class Fast(Session):
         allowed: Bool[Tensor, "B 1 T T"] | None,
     ) -> None:
         self._blocks, self._dtype = blocks, backbone.compute_dtype
+        self._sparing = backbone.engine == "sparing"
         self._attention_mask = attention_mask
         self._places = blocks.places(position_ids)
         allowed = backbone.causal(attention_mask) if allowed is None else allowed
@@ -237,6 +243,7 @@ class Fast(Session):
             mask=self._mask[:, :, span, : span.stop],
             memory=self.memory,
             keep=keep,
+            sparing=self._sparing,
         )
 
     def extend(self, embeds: Float[Tensor, "B 1 D"], positions: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:

@@ -76,16 +76,20 @@ class Growing(Memory):
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor, scale: float, dropout: float
     ) -> Tensor:
+        self.keep(layer, k, v)
+        return attend(q, self.pieces[layer], mask=mask, scale=scale, dropout=dropout)
+
+    def keep(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Keeps the keys and values of further columns."""
         pieces = self.pieces[layer]
         if len(pieces) < 2:
             pieces.append((k, v))
         else:
             keys, values = pieces[1]
             pieces[1] = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
-        if q.device.type != "cpu" and len(pieces) > 1:
+        if k.device.type != "cpu" and len(pieces) > 1:
             # A fused kernel wants one piece.
             pieces[:] = [(torch.cat([p[0] for p in pieces], dim=2), torch.cat([p[1] for p in pieces], dim=2))]
-        return attend(q, pieces, mask=mask, scale=scale, dropout=dropout)
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
         """Keeps these rows only."""
@@ -196,11 +200,20 @@ class Blocks(ABC):
         mask: Tensor,
         memory: Memory,
         keep: int,
+        sparing: bool = False,
     ) -> Float[Tensor, "B K D"]:
-        """Runs S further columns; last hidden states, after the final norm, of the last `keep` of them."""
+        """Runs S further columns; last hidden states, after the final norm, of the last `keep` of them.
+
+        `sparing` keeps, for a backward pass, what enters a block and its keys and values, and nothing else.
+        """
         x = self.enter(embeds, places)
         for index, layer in enumerate(self.layers):
             kept = keep if index == len(self.layers) - 1 else x.shape[1]
+            if sparing and torch.is_grad_enabled():
+                assert isinstance(memory, Growing)
+                x, k, v = self._again(layer, x, places, mask, kept, memory.pieces[index])
+                memory.keep(index, k, v)
+                continue
             q, k, v = self.project(layer, x, places, kept)
             if kept < x.shape[1]:
                 x, mask = x[:, -kept:], mask[:, :, -kept:]
@@ -208,6 +221,25 @@ class Blocks(ABC):
             attended = memory.attend(index, q, k, v, mask=mask, scale=scale, dropout=dropout if layer.training else 0.0)
             x = self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1))
         return self.leave(x)
+
+    def _again(
+        self, layer: Any, x: Tensor, places: Places, mask: Tensor, keep: int, before: list[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A block that is run again in the backward pass: its output, and the keys and values of its columns."""
+        scale, dropout = self.attention(layer)
+        count = len(before)
+
+        def block(x: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            q, k, v = self.project(layer, x, places, keep)
+            x, shown = x[:, -keep:], mask[:, :, -keep:]
+            pieces = [*zip(kept[:count], kept[count:], strict=True), (k, v)]
+            attended = attend(q, pieces, mask=shown, scale=scale, dropout=dropout if layer.training else 0.0)
+            return self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1)), k, v
+
+        kept = (*(k for k, _ in before), *(v for _, v in before))
+        again = checkpoint(block, x, *kept, use_reentrant=False, preserve_rng_state=layer.training)
+        assert isinstance(again, tuple)
+        return again
 
 
 @final

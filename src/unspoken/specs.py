@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, final
 
 Attention = Literal["sdpa", "eager"]
-Engine = Literal["graphs", "fast", "plain"]
+Engine = Literal["graphs", "fast", "sparing", "plain"]
 """fast: our own blocks, refilled decoding and CPU settings where they apply; graphs: the same, and steps replayed as
-CUDA graphs where there is one GPU (written, but never yet run on one); plain: the library's modules, unaided. All
-compute the same function."""
+CUDA graphs where there is one GPU (written, but never yet run on one); sparing: as fast, but every block of every pass
+is run again in the backward pass, for less memory and more time; plain: the library's modules, unaided. All compute the
+same function."""
 DEFAULT_ENGINE: Engine = "fast"
 
 
