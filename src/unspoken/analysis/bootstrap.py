@@ -4,13 +4,14 @@ Problems are drawn again with replacement, `num` times, and the middle 95 % of t
 bootstrap; Efron 1979). One `Bootstrap` draws once for everything measured on the same problems, so differences between
 two measures are paired by construction, and hundreds of measures cost one matrix product each.
 
-Of a share near 0 or 1 the bootstrap knows nothing (all resamples are alike): `share_interval` is Wilson's.
+Of a share near 0 or 1 the bootstrap knows nothing (all resamples are alike): the interval of a share is Wilson's.
 
 Letters: N problems, R resamples, M measures.
 """
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import msgspec
@@ -46,6 +47,7 @@ class Bootstrap:
     def __init__(self, problems: int, *, seed: int, num: int = RESAMPLES) -> None:
         if problems < 1 or num < 1:
             raise ValueError(f"a bootstrap needs at least 1 problem and 1 resample, got {problems} and {num}")
+        self.problems = problems
         drawn = np.random.default_rng(seed).integers(problems, size=(num, problems))
         drawn += problems * np.arange(num)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=num * problems).reshape(num, problems)
@@ -68,6 +70,22 @@ class Bootstrap:
         """Mean of `left` less mean of `right`, paired: both (N,) are of the same problems; see `mean`."""
         return self.mean(np.asarray(left, np.float64) - np.asarray(right, np.float64))
 
+    def share(self, hits: ArrayLike) -> Interval:
+        """Of one hit (1), miss (0) or part of a hit a problem, (N,), with Wilson's interval; NaN does not count.
+
+        Parts are rounded away from the interval's middle, which makes it a little wide where there are many.
+
+        Raises:
+            ValueError: another number of values than of problems, or every value is NaN.
+        """
+        found = self.mean(hits)
+        known = np.asarray(hits, np.float64)
+        known = known[~np.isnan(known)]
+        total = float(known.sum())
+        low, _ = wilson(math.floor(total + 1e-9), len(known))
+        _, high = wilson(math.ceil(total - 1e-9), len(known))
+        return Interval(mean=found.mean, low=min(low, found.mean), high=max(high, found.mean))
+
     def ratio(self, values: ArrayLike, weights: ArrayLike) -> Interval:
         """The sum of values over the sum of weights, both (N,): a mean over things of which problems have many.
 
@@ -76,20 +94,43 @@ class Bootstrap:
         Raises:
             ValueError: another number of values than of problems, or nothing has weight.
         """
+        resampled, mean = self._ratios(values, weights)
+        return _interval(resampled, mean)
+
+    def ratio_difference(
+        self, values: ArrayLike, weights: ArrayLike, other_values: ArrayLike, other_weights: ArrayLike
+    ) -> Interval:
+        """A ratio less another one over the same problems; see `ratio`. Unlike `difference` it needs no pairs.
+
+        Raises:
+            ValueError: as `ratio`.
+        """
+        (ours, our_mean), (theirs, their_mean) = (
+            self._ratios(values, weights),
+            self._ratios(other_values, other_weights),
+        )
+        return _interval(ours - theirs, our_mean - their_mean)
+
+    def _ratios(self, values: ArrayLike, weights: ArrayLike) -> tuple[NDArray[np.float64], float]:
+        """(R,) of each resample, NaN where nothing in it has weight; and of the problems themselves."""
         top, bottom = np.asarray(values, np.float64), np.asarray(weights, np.float64)
         num = self._counts.shape[1]
         if top.shape != (num,) or bottom.shape != (num,):
             raise ValueError(f"expected one value and one weight for each of {num} problems, got {top.shape}")
-        counts = ~(np.isnan(top) | np.isnan(bottom))
-        top, bottom = np.where(counts, top, 0.0), np.where(counts, bottom, 0.0)
+        counted = ~(np.isnan(top) | np.isnan(bottom))
+        top, bottom = np.where(counted, top, 0.0), np.where(counted, bottom, 0.0)
         if not bottom.sum() > 0:
             raise ValueError("none of the problems counts, so there is no mean")
         below = self._counts @ bottom
-        found = (self._counts @ top)[below > 0] / below[below > 0]
-        low, high = np.percentile(found, [2.5, 97.5])
-        mean = float(top.sum() / bottom.sum())
-        # Rounding may put an end of an interval of equal values past their mean.
-        return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
+        ratios = np.divide(self._counts @ top, below, out=np.full(len(below), np.nan), where=below > 0)
+        return ratios, float(top.sum() / bottom.sum())
+
+
+def _interval(resampled: NDArray[np.float64], mean: float) -> Interval:
+    known = resampled[~np.isnan(resampled)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (mean, mean)
+    # Rounding may put an end of an interval of equal values past their mean.
+    return Interval(mean=mean, low=min(float(low), mean), high=max(float(high), mean))
 
 
 def mean_interval(values: ArrayLike, *, seed: int, num: int = RESAMPLES) -> Interval:
