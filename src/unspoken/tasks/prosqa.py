@@ -212,8 +212,10 @@ class ProsQA(FileTask):
         """After the first step a sentence begins with "Every" and where the last one ended (paper, section 5)."""
         symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
         if steps == 0:
-            root = symbols[example.meta["root"]]
-            return Naming(before=f"{root} is a", names=tuple(f" {name}." for name in symbols), hops=1)
+            concepts = {child for _, child in example.meta["edges"]}
+            # A person is no kind of thing, and a vocabulary of words has no person with a full stop.
+            names = tuple(f" {name}." if node in concepts else f" {name}" for node, name in enumerate(symbols))
+            return Naming(before=f"{symbols[example.meta['root']]} is a", names=names, hops=1)
         return Naming(before="Every", names=tuple(f" {name}" for name in symbols), hops=steps)
 
     def asked_otherwise(self, example: Example) -> Example | None:
