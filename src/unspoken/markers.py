@@ -23,6 +23,15 @@ def find_markers(tokenizer: PreTrainedTokenizerBase) -> Marks:
     return Marks(**{field: vocabulary[name] for field, name in MARKERS.items()})
 
 
+def name_markers(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Gives the markers that a tokenizer lacks ids after all others, in the published code's order, the pause last."""
+    vocabulary = tokenizer.get_vocab()
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [name for name in MARKERS.values() if name not in vocabulary]},
+        replace_extra_special_tokens=False,
+    )
+
+
 def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Marks:
     """Adds the markers the tokenizer lacks, and an embedding row for each.
 
@@ -30,10 +39,7 @@ def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mark
     as the mean of all rows. It is written even where the model has spare rows, whose values mean nothing.
     """
     vocabulary = tokenizer.get_vocab()
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [name for name in MARKERS.values() if name not in vocabulary]},
-        replace_extra_special_tokens=False,
-    )
+    name_markers(tokenizer)
     marks = find_markers(tokenizer)
     embeddings = lm.get_input_embeddings()
     assert isinstance(embeddings, torch.nn.Embedding)
@@ -53,6 +59,22 @@ def add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mark
             matrix = module.get_parameter("weight")
             matrix[new] = matrix[:num_known].mean(0) if source is None else matrix[source].clone()
     return marks
+
+
+def find_or_add_markers(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Marks:
+    """As `add_markers`, but a model of the published implementation stays what it is.
+
+    That has rows for all markers but our pause. One more row would take its share of every probability, a large one
+    where it copies a trained `<<`; so the pause gets an id and no row, until a training asks for one (`add_markers`).
+    """
+    rows = len(lm.get_input_embeddings().get_parameter("weight"))
+    vocabulary = tokenizer.get_vocab()
+    names = [name for field, name in MARKERS.items() if field != "pause"]
+    published = all(vocabulary.get(name, rows) < rows for name in names)
+    if not published or vocabulary.get(MARKERS["pause"], len(vocabulary)) < rows:
+        return add_markers(lm, tokenizer)
+    name_markers(tokenizer)
+    return find_markers(tokenizer)
 
 
 def copy_markers(lm: PreTrainedModel, marks: Marks) -> None:

@@ -27,11 +27,12 @@ from unspoken.backbones import Session, backbone_of
 from unspoken.batch import Plan, collate, even_chunks
 from unspoken.generate import Sampling, Written, run_and_decode, write_batch
 from unspoken.layout import MARKERS, Layout, Marks, lay_out
-from unspoken.markers import add_markers, find_markers
+from unspoken.markers import find_markers, find_or_add_markers
 from unspoken.notes import Notes
+from unspoken.safety import check_model_folder
 from unspoken.slots import Slots
 from unspoken.specs import DEFAULT_ENGINE, Engine
-from unspoken.tokenization import encode
+from unspoken.tokenization import check_tokenizer, encode
 from unspoken.walk import Columns, FeedBack, complete, itself, summed_loss, walk
 
 
@@ -94,22 +95,30 @@ class LatentLM(nn.Module):
     ) -> LatentLM:
         """Loads a plain Hugging Face causal LM, or one that `save_pretrained` wrote.
 
-        Markers the tokenizer lacks are added, with an embedding row each (see `add_markers`). float32 unless told
-        otherwise, because that is what training needs. Further arguments go to `AutoModelForCausalLM`.
+        Markers the tokenizer lacks are added, with an embedding row each (see `find_or_add_markers`). float32 unless
+        told otherwise, because that is what training needs. Further arguments go to `AutoModelForCausalLM`. Only
+        safetensors and JSON are read (`safety.py`), and no code that comes with a model is run unless
+        `trust_remote_code` asks for it.
 
         Raises:
-            ValueError: `path` is a local folder without a model, or our notes in it are malformed.
+            ValueError: `path` is a file or a local folder without a model in safetensors or without a tokenizer, or our
+                notes in it are malformed.
         """
         folder = Path(path)
-        if (folder.exists() or folder.is_absolute()) and not (folder / "config.json").is_file():
-            raise ValueError(f"{folder}: no config.json, so not a saved model; a run folder keeps its model in final/")
+        if (folder.exists() or folder.is_absolute()) and "gguf_file" not in kwargs:
+            check_model_folder(folder)
+            check_tokenizer(folder)
+        # Not said at all, it would be asked on the terminal.
+        trust = kwargs.pop("trust_remote_code", False)
+        safely = {**kwargs, "use_safetensors": True, "trust_remote_code": trust}
         try:
-            lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **kwargs)
-            tokenizer = AutoTokenizer.from_pretrained(path)
+            lm = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **safely)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
         except Exception as error:  # each library underneath raises classes of its own
-            raise ValueError(f"{path}: no model could be loaded: {str(error).splitlines()[0]}") from error
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{path}: no model could be loaded: {why}") from error
         assert isinstance(tokenizer, PreTrainedTokenizerBase)
-        add_markers(lm, tokenizer)
+        find_or_add_markers(lm, tokenizer)
         return cls(lm, tokenizer, Notes.read(folder), engine=engine)
 
     def save_pretrained(self, path: str | Path) -> None:

@@ -16,6 +16,9 @@ from unspoken.specs import GPT2Tokenizer, TokenizerSpec, Words
 from unspoken.tasks.base import Task
 from unspoken.tasks.rows import data_file
 
+TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "tekken")
+"""How the names of tokenizers' files begin."""
+
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -65,6 +68,16 @@ def _gpt2_tokenizer(vocab: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def check_tokenizer(folder: Path) -> None:
+    """Refuses a folder without a tokenizer's files, for which the library makes up a tokenizer of no words.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not any(path.name.startswith(TOKENIZER_FILES) for path in folder.iterdir()):
+        raise ValueError(f"{folder}: no tokenizer there, tokenizer.json say; copy it from the model it belongs to")
+
+
 def tokenizer_named(name: str) -> PreTrainedTokenizerBase:
     """`gpt2` among the shared data, a folder with vocab.json and merges.txt, or the tokenizer of a saved model.
 
@@ -76,9 +89,11 @@ def tokenizer_named(name: str) -> PreTrainedTokenizerBase:
         return _gpt2_tokenizer(data_file("tokenizer/gpt2/vocab.json"))
     if (folder / "merges.txt").is_file() and not (folder / "tokenizer.json").is_file():
         return _gpt2_tokenizer(folder / "vocab.json")
+    if folder.is_dir():
+        check_tokenizer(folder)
     try:
         # Local or in the hub's cache: looking for a mistyped name on the network takes minutes where there is none.
-        found = AutoTokenizer.from_pretrained(name, local_files_only=True)
+        found = AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
             f"{name}: no tokenizer there; expected gpt2, a folder that holds a tokenizer, or a hub name that has been "

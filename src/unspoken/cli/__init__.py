@@ -15,6 +15,7 @@ from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.cli.audit import audit
 from unspoken.cli.explore import explore
+from unspoken.cli.import_ import import_
 from unspoken.cli.probe import probe
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "probe": probe,
     "audit": audit,
     "explore": explore,
+    "import": import_,
     "data": data.data,
     "env": runs.env,
 }

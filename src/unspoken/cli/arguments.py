@@ -63,7 +63,10 @@ def leading(args: Sequence[str]) -> tuple[str | None, list[str]]:
 def _one_line(box: str) -> str:
     """The message inside tyro's box, with the first of its suggestions."""
     lines = [re.sub(r"[│╭╮╰╯]", "", line).strip() for line in box.splitlines()]
-    rule = next((i for i, line in enumerate(lines) if i and set(line) == {"─"}), len(lines))
-    message = " ".join(line for line in lines[1:rule] if line)
+    # Where the terminal takes ASCII only, boxes are made of hyphens, with a rule below the title too.
+    rules = [i for i, line in enumerate(lines) if i and set(line) in ({"─"}, {"-"})]
+    first = 2 if rules[:1] == [1] else 1
+    rule = next((i for i in rules if i >= first), len(lines))
+    message = " ".join(line for line in lines[first:rule] if line)
     suggestion = re.search(r"Perhaps you meant:\s*(--\S+)", " ".join(lines))
     return message + (f"; did you mean {suggestion[1]}?" if suggestion else "; --help lists the flags")
