@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import PROGRAM, Nothing, leading, parse
+from unspoken.cli.arguments import PROGRAM, Nothing, leading, notes, parse
 from unspoken.config import After, RunConfig
 from unspoken.specs import Engine
+from unspoken.tracking import Together, Tool, trackers
 
 if TYPE_CHECKING:
     from unspoken.records import Summary
@@ -74,6 +76,8 @@ class _Train:
     """The run."""
     out: Path | None = None
     """Run folder, which must not exist; None: runs/ and the recipe's name."""
+    report_to: Tool | None = None
+    """A tracker to send metrics to as well; metrics.jsonl is always written."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +86,30 @@ class _Resume:
 
     resume: Path
     """Run folder."""
+    report_to: Tool | None = None
+    """A tracker to send metrics to as well; a run that has one keeps it without being told."""
+    micro: Annotated[int | None, tyro.conf.arg(name="batch.micro")] = None
+    """Most rows in one forward pass from here on; None: as the run has it. For a run that ran out of memory."""
+    evaluation: Annotated[int | None, tyro.conf.arg(name="batch.evaluation")] = None
+    """Rows decoded together in evaluation from here on; None: as the run has it."""
 
 
 def train(args: Sequence[str]) -> None:
     """Train RECIPE [flags], or --resume RUN."""
     recipe, rest = leading(args)
     if recipe is None and any(a.startswith("--resume") for a in rest):
-        run = parse(_Resume, rest, name="train").resume
-        _fit(RunConfig.load(run / "config.json"), run, resume=True)
+        resumed = parse(_Resume, rest, name="train")
+        run = resumed.resume
+        config = RunConfig.load(run / "config.json")
+        micro, evaluation = resumed.micro or config.batch.micro, resumed.evaluation or config.batch.evaluation
+        config = replace(config, batch=replace(config.batch, micro=micro, evaluation=evaluation))
+        _fit(config, run, resume=True, report_to=resumed.report_to)
         return
     if recipe is None:
         if "-h" in rest or "--help" in rest:
             print(
                 f"usage: {PROGRAM} train RECIPE [--out DIR] [--seed N] [--max-steps N] [--checkpoint-every N] [...]\n"
-                f"       {PROGRAM} train --resume RUN\n\n"
+                f"       {PROGRAM} train --resume RUN [--batch.micro N] [--batch.evaluation N]\n\n"
                 f"{PROGRAM} list shows the recipes; {PROGRAM} train RECIPE --help shows every flag of one."
             )
             return
@@ -108,10 +122,11 @@ def train(args: Sequence[str]) -> None:
     # --seed is the whole run's; --model.first.seed can still say otherwise.
     if config.seed != base.seed and isinstance(config.model, After) and config.model.first.seed == base.seed:
         config = config.with_seed(config.seed)
-    _fit(config, options.out or Path("runs") / recipe.replace("/", "-"), resume=False)
+    out = options.out or Path("runs") / recipe.replace("/", "-")
+    _fit(config, out, resume=False, report_to=options.report_to)
 
 
-def _fit(config: RunConfig, out: Path, *, resume: bool) -> None:
+def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None) -> None:
     from rich.console import Console
 
     from unspoken.progress import LiveTraining
@@ -121,11 +136,12 @@ def _fit(config: RunConfig, out: Path, *, resume: bool) -> None:
     quiet()
     console = Console()
     try:
-        with LiveTraining(console, config.recipe) as live:
-            fit(config, out, resume=resume, observer=live)
+        with LiveTraining(console, config.recipe) as live, notes(), ExitStack() as opened:
+            observers = [opened.enter_context(tracker) for tracker in trackers(report_to, out, config)]
+            fit(config, out, resume=resume, observer=Together([live, *observers]))
     except Interrupted as stopped:
         print(f"{PROGRAM}: {stopped}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(stopped.exit_code)
     console.print(f"trained: {out / 'final'}; now: {PROGRAM} eval {out}", soft_wrap=True)
 
 
