@@ -20,6 +20,9 @@ from unspoken.audit.context import Change, Context
 
 Vectors = NDArray[np.float32]
 
+CLEAN = "clean"
+"""The name of the problems left alone, where interventions are named."""
+
 
 class Destroys(StrEnum):
     """What is no longer there."""
@@ -32,8 +35,17 @@ class Destroys(StrEnum):
     QUESTION = "that question and thoughts agree"
 
 
+class Shown(StrEnum):
+    """With which others an intervention is tabled and drawn."""
+
+    WHOLE = "all thoughts at once"
+    NOISE = "noise on top"
+    NUMBER = "fewer thoughts"
+    SINGLE = "one thought at a time"
+
+
 class Label(NamedTuple):
-    """What an intervention is called."""
+    """What an intervention is called, and where it is shown."""
 
     name: str
     """For files and keys: lower case, hyphens."""
@@ -41,12 +53,19 @@ class Label(NamedTuple):
     """For tables, a few words."""
     about: str
     """What is done, a sentence without its full stop."""
+    shown: Shown = Shown.WHOLE
+    series: str = ""
+    """The line it is a point of, where it is drawn as one."""
+    x: float = 0.0
+    """Where on the line."""
 
 
 class Intervention(ABC):
     """A change of what is asked or fed. Subclasses are frozen dataclasses and final."""
 
     destroys: ClassVar[Destroys]
+    beside: ClassVar[str] = CLEAN
+    """What its answers are compared with: those of the problems left alone, or of another intervention."""
 
     @property
     @abstractmethod
@@ -190,6 +209,9 @@ class AddedNoise(Refill):
             f"added-noise-{self.strength:g}",
             f"own + {self.strength:g} x noise",
             f"Gaussian noise of {self.strength:g} times the vector's norm is added",
+            shown=Shown.NOISE,
+            series="noise",
+            x=self.strength,
         )
 
     def fed(self, context: Context) -> Vectors:

@@ -12,7 +12,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from unspoken.audit.changes import Destroys, Label, OfThoughts, Refill, Vectors
+from unspoken.audit.changes import Destroys, Label, OfThoughts, Refill, Shown, Vectors
 from unspoken.audit.context import Context
 from unspoken.audit.transplants import FromAnother, Transplant
 
@@ -32,6 +32,9 @@ class OneFromAnother(Transplant):
             f"one-transplanted-{self.place + 1}",
             f"thought {self.place + 1} of another problem",
             f"thought {self.place + 1} alone comes from another problem, the rest stay as they were",
+            shown=Shown.SINGLE,
+            series="of another problem",
+            x=self.place + 1,
         )
 
     def deal(self, context: Context) -> Mapping[int, int]:
@@ -59,6 +62,9 @@ class OneAveraged(OfThoughts):
             f"one-averaged-{self.place + 1}",
             f"thought {self.place + 1} averaged",
             f"thought {self.place + 1} alone is its mean over problems, the rest stay as they were",
+            shown=Shown.SINGLE,
+            series="averaged",
+            x=self.place + 1,
         )
 
     def fed(self, context: Context) -> Vectors:
@@ -82,6 +88,9 @@ class OneAveragedThenOn(OfThoughts):
             f"one-averaged-then-on-{self.place + 1}",
             f"thought {self.place + 1} averaged, later ones anew",
             f"thought {self.place + 1} is its mean over problems, and the model thinks on from there",
+            shown=Shown.SINGLE,
+            series="averaged, later ones anew",
+            x=self.place + 1,
         )
 
     def fed(self, context: Context) -> Vectors:
@@ -105,6 +114,9 @@ class FirstOnly(Refill):
             f"first-{self.num}",
             f"first {self.num} only" if self.num else "none: no slots at all",
             f"the prompt has the first {self.num} slots only" if self.num else "the prompt has no slots",
+            shown=Shown.NUMBER,
+            series="first",
+            x=self.num,
         )
 
     def fed(self, context: Context) -> Vectors:
@@ -129,6 +141,9 @@ class LastOnly(OfThoughts):
             f"last-{self.num}",
             f"last {self.num} only",
             f"the prompt has {self.num} slots, with the last {self.num} thoughts in them",
+            shown=Shown.NUMBER,
+            series="last",
+            x=self.num,
         )
 
     def fed(self, context: Context) -> Vectors:

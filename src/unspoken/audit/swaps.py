@@ -13,7 +13,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from unspoken.audit.changes import Destroys, Intervention, Label, same_everywhere
+from unspoken.audit.changes import Destroys, Intervention, Label, Shown, same_everywhere
 from unspoken.audit.context import Change, Context
 from unspoken.audit.transplants import MIN_DONORS
 
@@ -87,6 +87,7 @@ class SwappedQuestion(Intervention):
     """The same from the other side."""
 
     destroys: ClassVar[Destroys] = Destroys.QUESTION
+    beside: ClassVar[str] = "asked-otherwise"
 
     @property
     def label(self) -> Label:
@@ -125,6 +126,9 @@ class OneSwapped(Intervention):
             f"one-swapped-{self.place + 1}",
             f"thought {self.place + 1} of the other question",
             f"thought {self.place + 1} alone is the other question's, the rest stay as they were",
+            shown=Shown.SINGLE,
+            series="of the other question",
+            x=self.place + 1,
         )
 
     def refusal(self, context: Context) -> str | None:
