@@ -66,8 +66,10 @@ def effective_rank(vectors: Float[Tensor, "M D"]) -> float:
 
     1 where all lie on a line, at most min(M - 1, D), 0 where all are the same. It grows with M: compare like with like.
     """
-    values = torch.linalg.svdvals((vectors - vectors.mean(0)).double())
-    values = values[values > values[0] * 1e-6] if len(values) and values[0] > 0 else values[:0]
+    vectors = vectors.double()
+    values = torch.linalg.svdvals(vectors - vectors.mean(0))
+    # What rounding leaves of equal vectors is no direction.
+    values = values[values > 1e-6 * vectors.norm()]
     if not len(values):
         return 0.0
     shares = values / values.sum()

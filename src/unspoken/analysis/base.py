@@ -134,6 +134,18 @@ class Beaten(msgspec.Struct, frozen=True, kw_only=True):
     found: Interval
     chance: Interval | None
     """None where there is no such thing."""
+    num: int
+    """Problems that count."""
 
 
-NO_GRAPH = DoesNotApply(why="The problems have no graphs, so there are no nodes to value.")
+def why_no_values(subject: Subject) -> DoesNotApply | None:
+    """Why nodes have no values after each step of this model; None: they have."""
+    if subject.searches is None or subject.cache.log_values is None:
+        return DoesNotApply(why="The problems have no graphs, so there are no nodes to value.")
+    if subject.unit == "slot":
+        # It has never gone on from a step, so what it would name at the first one means nothing.
+        method = type(subject.method).__name__
+        return DoesNotApply(
+            why=f"{method} answers at once: there are no thoughts, and no step at which to name a node."
+        )
+    return None

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspoken.analysis import drawing, pages
-from unspoken.analysis.base import NO_GRAPH, Analysis, DoesNotApply, Subject, Unit
+from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no_values
 from unspoken.analysis.bootstrap import Bootstrap, Interval
 from unspoken.analysis.cache import ThoughtCache
 from unspoken.analysis.search import Search, entropy, shares
@@ -130,8 +130,9 @@ class Breadth(Analysis[BreadthFound]):
 
     def measure(self, subject: Subject) -> BreadthFound | DoesNotApply:
         searches, cache = subject.searches, subject.cache
-        if searches is None or cache.log_values is None:
-            return NO_GRAPH
+        if (why := why_no_values(subject)) is not None:
+            return why
+        assert searches is not None and cache.log_values is not None
         stops = [stop for k in subject.stops if (stop := _stop(subject, searches, cache, k)) is not None]
         return BreadthFound(
             unit=subject.unit,
@@ -146,8 +147,8 @@ class Breadth(Analysis[BreadthFound]):
 
     def page(self, found: BreadthFound) -> list[str]:
         lines = [
-            f"After each {found.unit} the model is forced into words, and every node's value is the probability that "
-            "it is named next. A breadth-first search has all its values on the frontier (nodes exactly that many hops "
+            f"A node's value is the probability that the model, forced into words after so many {found.unit}s, names "
+            "it next. A breadth-first search has all its values on the frontier (nodes exactly that many hops "
             "away), evenly. This is what the model *would write*: a model that works it out from the question when it "
             "may write looks the same, so this alone does not show that thoughts matter. Problems whose shortest path "
             "is shorter than the hop are left out. Chance: values even over all nodes, or over the frontier.",

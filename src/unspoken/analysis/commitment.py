@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from unspoken.analysis import drawing, pages
-from unspoken.analysis.base import NO_GRAPH, Analysis, DoesNotApply, Subject, Unit
+from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no_values
 from unspoken.analysis.bootstrap import Interval
 from unspoken.analysis.search import Search, shares
 
@@ -49,8 +49,9 @@ class Commitment(Analysis[CommitmentFound]):
     title: ClassVar[str] = "Commitment"
 
     def measure(self, subject: Subject) -> CommitmentFound | DoesNotApply:
-        if subject.searches is None or subject.cache.log_values is None:
-            return NO_GRAPH
+        if (why := why_no_values(subject)) is not None:
+            return why
+        assert subject.searches is not None and subject.cache.log_values is not None
         searches = subject.searches
         return CommitmentFound(unit=subject.unit, held=tuple(_held(subject, searches, held) for held in HELD))
 

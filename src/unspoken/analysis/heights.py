@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from unspoken.analysis import drawing, pages
-from unspoken.analysis.base import NO_GRAPH, Analysis, DoesNotApply, Subject, Unit
+from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no_values
 from unspoken.analysis.bootstrap import Bootstrap, Interval
 from unspoken.analysis.search import shares
 
@@ -49,8 +49,9 @@ class Heights(Analysis[HeightsFound]):
     title: ClassVar[str] = "Height against value"
 
     def measure(self, subject: Subject) -> HeightsFound | DoesNotApply:
-        if subject.searches is None or subject.cache.log_values is None:
-            return NO_GRAPH
+        if (why := why_no_values(subject)) is not None:
+            return why
+        assert subject.searches is not None and subject.cache.log_values is not None
         by_stop: dict[str, list[_Node]] = {"all": []}
         for k in subject.stops:
             counted = np.flatnonzero(subject.on_the_way(k))
@@ -81,10 +82,7 @@ class Heights(Analysis[HeightsFound]):
         )
 
     def draw(self, found: HeightsFound, folder: Path) -> None:
-        # All stops together, and the two the paper looks at where they have more than one height.
-        shown = {
-            name: each for name, each in found.by_stop.items() if name == "all" or (name in "12" and len(each) > 1)
-        }
+        shown = _shown(found)
         with drawing.style():
             figure, axes = drawing.panels(len(shown), width=drawing.COLUMN if len(shown) == 1 else 2.5, height=2.5)
             rows: list[list[drawing.Cell]] = []
@@ -139,11 +137,20 @@ class Heights(Analysis[HeightsFound]):
                     [name, str(each.height), f"{each.num_leading:,}", pages.plain(each.leading)]
                     + [f"{each.num_others:,}", pages.plain(each.others), pages.plain(each.difference)]
                     + [f"{each.even:.2f}"]
-                    for name, levels in found.by_stop.items()
+                    for name, levels in _shown(found).items()
                     for each in levels
                 ],
             ),
         ]
+
+
+def _shown(found: HeightsFound) -> dict[str, tuple[AtHeight, ...]]:
+    """All stops together, and the two the paper looks at where they have more than one height."""
+    return {
+        name: levels
+        for name, levels in found.by_stop.items()
+        if name == "all" or (name in ("1", "2") and len(levels) > 1)
+    }
 
 
 _Node = tuple[int, int, bool, float, float]

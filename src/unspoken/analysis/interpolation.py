@@ -7,6 +7,8 @@ chains (ProsQA: the paper's six), how often each is written.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -17,6 +19,7 @@ from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit
 from unspoken.analysis.bootstrap import Interval, share_interval
 from unspoken.evaluate import evaluate
 from unspoken.tasks.chains import PathClass
+from unspoken.tasks.equations import ChainClass
 
 
 class ForcedThoughts(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,21 +66,23 @@ class Interpolation(Analysis[InterpolationFound]):
                     num=len(records),
                     num_correct=right,
                     accuracy=share_interval(right, len(records)),
-                    path_classes={
-                        each.value: share_interval(classes[each.value], len(records)) for each in PathClass if classes
-                    },
+                    path_classes={name: share_interval(classes[name], len(records)) for name in _ordered(classes)},
                 )
             )
         return InterpolationFound(unit=subject.unit, mix=subject.mix, forced=tuple(forced))
 
     def draw(self, found: InterpolationFound, folder: Path) -> None:
         ks = [each.thoughts for each in found.forced]
-        classes = list(found.forced[0].path_classes)
+        classes = _names(found)
         with drawing.style():
-            figure, (axis,) = drawing.panels(1, height=2.6 + (0.5 if classes else 0.0))
+            # Long names stand below each other.
+            columns = 2 if max(map(len, classes), default=0) < 24 else 1
+            figure, (axis,) = drawing.panels(1, height=2.6 + 0.15 * (len(classes) + 1) / columns)
             bottom = [0.0] * len(ks)
-            for name, color in zip(classes, _COLORS, strict=False):
-                height = [100 * each.path_classes[name].mean for each in found.forced]
+            for name, color in zip(classes, _colors(classes), strict=False):
+                height = [
+                    100 * each.path_classes[name].mean if name in each.path_classes else 0.0 for each in found.forced
+                ]
                 axis.bar(ks, height, bottom=bottom, color=color, width=0.75, label=name, alpha=0.85)
                 bottom = [low + high for low, high in zip(bottom, height, strict=True)]
             drawing.with_interval(
@@ -85,7 +90,7 @@ class Interpolation(Analysis[InterpolationFound]):
                 scale=100,
             )  # fmt: skip
             axis.set(xlabel=f"{found.unit}s before language mode", ylabel="% of problems", ylim=(0, 104), xticks=ks)
-            figure.legend(loc="outside upper center", ncols=2 if classes else 1, frameon=False)
+            figure.legend(loc="outside upper center", ncols=columns, frameon=False)
             rows: list[list[drawing.Cell]] = [
                 [each.thoughts, name, share.mean, share.low, share.high]
                 for each in found.forced
@@ -106,7 +111,7 @@ class Interpolation(Analysis[InterpolationFound]):
                 "in its last stage, and accuracy there may fall for that reason alone. The paper mixes stages with "
                 "probability 0.3 for this analysis."
             )
-        classes = list(found.forced[0].path_classes)
+        classes = _names(found)
         head = [f"{found.unit}s", "problems", "right answer, %", *(f"{name}, %" for name in classes)]
         return [
             f"The same weights write the rest of the chain after k {found.unit}s. {about} Intervals are Wilson's.",
@@ -116,12 +121,34 @@ class Interpolation(Analysis[InterpolationFound]):
                 head,
                 [
                     [str(each.thoughts), f"{each.num:,}", pages.percent(each.accuracy)]
-                    + [pages.percent(each.path_classes[name]) for name in classes]
+                    + [pages.percent(each.path_classes.get(name)) for name in classes]
                     for each in found.forced
                 ],
             ),
         ]
 
 
-# Blues and greens are right, warm colours wrong, in the order of `PathClass`.
-_COLORS = ["#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7"]
+_KINDS: tuple[tuple[type[StrEnum], tuple[str, ...]], ...] = (
+    (PathClass, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")),
+    (ChainClass, ("#0072B2", "#56B4E9", "#009E73", "#999999", "#D55E00", "#E69F00", "#CC79A7", "#555555")),
+)
+"""Classes in their own order, with colours: cold ones are right, warm ones wrong."""
+
+
+def _ordered(classes: Counter[str]) -> list[str]:
+    """All classes of the kind these are of; of a kind unknown here, those that occur."""
+    for kind, _ in _KINDS:
+        if classes and set(classes) <= {each.value for each in kind}:
+            return [each.value for each in kind]
+    return sorted(classes)
+
+
+def _names(found: InterpolationFound) -> list[str]:
+    return list(dict.fromkeys(name for each in found.forced for name in each.path_classes))
+
+
+def _colors(classes: Sequence[str]) -> Sequence[str]:
+    for kind, colors in _KINDS:
+        if list(classes) == [each.value for each in kind]:
+            return colors
+    return drawing.PALETTE

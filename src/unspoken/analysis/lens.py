@@ -176,11 +176,11 @@ class Lens(Analysis[LensFound]):
             )
             axis.set(ylabel=f"{found.unit}s so far", title=f"{_where(found)}, % of problems")
             rows = [
-                [stop.stop, name, *drawing.numbers(each.found), each.chance.mean if each.chance else None]
+                [stop.stop, name, *drawing.numbers(each.found), each.chance.mean if each.chance else None, each.num]
                 for stop in found.stops
                 for name, each in stop.holds.items()
             ]
-            head = ["stop", "looked for", "share", "low", "high", "chance (another problem's)"]
+            head = ["stop", "looked for", "share", "low", "high", "chance (another problem's)", "problems"]
             drawing.save(figure, folder / "lens-holds", head, rows)
 
     def page(self, found: LensFound) -> list[str]:
@@ -263,7 +263,7 @@ def _holds(
         if counted.any():
             sums, nums = np.where(counted, theirs, 0.0).sum(0), counted.sum(0)
             chance = subject.bootstrap.ratio(sums, nums)
-        found[name] = Beaten(found=subject.bootstrap.share(ours), chance=chance)
+        found[name] = Beaten(found=subject.bootstrap.share(ours), chance=chance, num=int((~np.isnan(ours)).sum()))
     return found
 
 

@@ -109,7 +109,9 @@ class Linear(Analysis[LinearFound]):
                     num=len(there),
                     read={
                         name: Beaten(
-                            found=_mean(boot, name, values, there), chance=_mean(boot, name, theirs[name], there)
+                            found=_mean(boot, name, values, there),
+                            chance=_mean(boot, name, theirs[name], there),
+                            num=int((~np.isnan(values)).sum()),
                         )
                         for name, values in ours.items()
                         if not np.isnan(values).all() and not np.isnan(theirs[name]).all()
@@ -136,7 +138,7 @@ class Linear(Analysis[LinearFound]):
                 )  # fmt: skip
                 axis.set(title=title, ylabel=f"{found.unit}s so far")
             rows: list[list[drawing.Cell]] = [
-                [stop.stop, stop.num, name, *drawing.numbers(each.found), *drawing.numbers(each.chance)]
+                [stop.stop, each.num, name, *drawing.numbers(each.found), *drawing.numbers(each.chance)]
                 for stop in found.stops
                 for name, each in stop.read.items()
             ]

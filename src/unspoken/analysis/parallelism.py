@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from unspoken.analysis import drawing, pages
-from unspoken.analysis.base import NO_GRAPH, Analysis, DoesNotApply, Subject, Unit
+from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no_values
 from unspoken.analysis.bootstrap import Interval
 
 TOPS = (1, 2, 3)
@@ -56,8 +56,9 @@ class Parallelism(Analysis[ParallelFound]):
     title: ClassVar[str] = "Parallelism"
 
     def measure(self, subject: Subject) -> ParallelFound | DoesNotApply:
-        if subject.searches is None or subject.cache.log_values is None:
-            return NO_GRAPH
+        if (why := why_no_values(subject)) is not None:
+            return why
+        assert subject.searches is not None and subject.cache.log_values is not None
         found = []
         for k in subject.stops:
             counted = subject.on_the_way(k)

@@ -12,6 +12,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, final
@@ -22,7 +23,7 @@ import torch
 from unspoken.analysis.base import Analysis, Beside, DoesNotApply, Subject
 from unspoken.analysis.bootstrap import RESAMPLES, Bootstrap
 from unspoken.analysis.breadth import Breadth
-from unspoken.analysis.cache import ThoughtCache, make_cache
+from unspoken.analysis.cache import make_cache
 from unspoken.analysis.commitment import Commitment
 from unspoken.analysis.heights import Heights
 from unspoken.analysis.interpolation import Interpolation
@@ -34,6 +35,7 @@ from unspoken.analysis.spread import Spread
 from unspoken.analysis.trees import Trees
 from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import describe_environment, processor_name
+from unspoken.model import LatentLM
 from unspoken.paper import method_name
 from unspoken.runs import load_run
 from unspoken.tasks.base import Example, Split, Task
@@ -113,6 +115,7 @@ def probe_run(
     task = config.task if task is None else task
     started = time.perf_counter()
     clock = _Clock(on_part)
+    other = None if beside is None else _Other.of(beside, config)
     model, found_weights = load_run(run, weights=weights, engine=config.engine)
     everything = task.examples(split)
     examples = everything[: MOST if num is None else num]
@@ -123,7 +126,7 @@ def probe_run(
             make = make_cache if rows is None else partial(make_cache, rows=rows)
             cache = make(model, task, config.method, examples, most=thoughts)
         with clock("beside"):
-            other = None if beside is None else _beside(beside, task, config, examples, device)
+            held_against = None if other is None else other.think(task, examples, device)
         subject = Subject(
             model=model,
             task=task,
@@ -134,7 +137,7 @@ def probe_run(
             seed=seed,
             mix=config.curriculum.mix,
             rows=config.batch.evaluation if rows is None else rows,
-            beside=other,
+            beside=held_against,
         )
         found: dict[str, msgspec.Struct] = {}
         for analysis in analyses:
@@ -156,7 +159,7 @@ def probe_run(
             num_in_split=len(everything),
             weights=found_weights,
             thoughts=thoughts,
-            beside=None if other is None else other.name,
+            beside=None if held_against is None else held_against.name,
             seed=seed,
             resamples=RESAMPLES,
             seconds=round(time.perf_counter() - started, 1),
@@ -178,17 +181,28 @@ def _check(folder: Path, *, num: int | None, thoughts: int | None, rows: int | N
             raise ValueError(f"{what} must be at least {least}, got {value}")
 
 
-def _beside(run: Path, task: Task, config: RunConfig, examples: Sequence[Example], device: torch.device) -> Beside:
-    """Another run's thoughts on the same problems."""
-    other = RunConfig.load(run / "config.json")
-    if type(other.task) is not type(config.task):
-        raise ValueError(
-            f"{run} was trained on {type(other.task).__name__} and this run on {type(config.task).__name__}; a run to "
-            "stand beside it must read the same problems"
-        )
-    model, _ = load_run(run, engine=other.engine)
-    cache: ThoughtCache = make_cache(model.to(device), task, other.method, examples)
-    return Beside(name=method_name(type(other.method).__name__), cache=cache)
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Other:
+    """The run to stand beside this one, loaded before anything is run."""
+
+    config: RunConfig
+    model: LatentLM
+
+    @classmethod
+    def of(cls, run: Path, config: RunConfig) -> _Other:
+        other = RunConfig.load(run / "config.json")
+        if type(other.task) is not type(config.task):
+            raise ValueError(
+                f"{run} was trained on {type(other.task).__name__} and this run on {type(config.task).__name__}; a run "
+                "to stand beside it must read the same problems"
+            )
+        return cls(config=other, model=load_run(run, engine=other.engine)[0])
+
+    def think(self, task: Task, examples: Sequence[Example], device: torch.device) -> Beside:
+        method = self.config.method
+        cache = make_cache(self.model.to(device), task, method, examples)
+        return Beside(name=method_name(type(method).__name__), cache=cache)
 
 
 def _page(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 import msgspec
 
 from unspoken.analysis import drawing, pages
-from unspoken.analysis.base import NO_GRAPH, Analysis, DoesNotApply, Subject, Unit
+from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no_values
 from unspoken.analysis.search import NONE, Search
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ class Trees(Analysis[TreesFound]):
 
     def measure(self, subject: Subject) -> TreesFound | DoesNotApply:
         searches = subject.searches
-        if searches is None or subject.cache.log_values is None or subject.cache.hops is None:
-            return NO_GRAPH
+        if (why := why_no_values(subject)) is not None:
+            return why
+        assert searches is not None and subject.cache.hops is not None
         # The commonest length, so that panels say the same things; the first ones of it, so that nothing is picked.
         usual = Counter(search.needed for search in searches).most_common(1)[0][0]
         chosen = [i for i, search in enumerate(searches) if search.needed == usual][:_PROBLEMS]

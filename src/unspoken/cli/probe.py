@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import parse
+from unspoken.cli.arguments import PROGRAM, parse
 from unspoken.config import RunConfig
 
 
@@ -42,7 +43,8 @@ class _Probe:
 def probe(args: Sequence[str]) -> None:
     """Look into the thoughts of RUN: tokens, values, search, geometry; pages and figures under RUN/probe."""
     options = parse(_Probe, args, name="probe")
-    task = RunConfig.load(options.run / "config.json").task
+    config = RunConfig.load(options.run / "config.json")
+    task = config.task
     parts: list[str] = [options.split] if options.thoughts is None else [options.split, f"{options.thoughts}-thoughts"]
     if options.on is not None:
         from unspoken.tasks.known import find_task
@@ -53,6 +55,12 @@ def probe(args: Sequence[str]) -> None:
     folder = options.run / "probe" / (options.name or "-".join(parts))
     if folder.exists():
         raise ValueError(f"{folder} exists; choose another --name")
+    trained = config.method.trained_thoughts
+    if options.thoughts is not None and trained is not None and options.thoughts > trained:
+        print(
+            f"{PROGRAM}: warning: {options.thoughts} thoughts are more than the {trained} this run was trained with",
+            file=sys.stderr,
+        )
     from rich.console import Console
 
     from unspoken.analysis.probe import probe_run
