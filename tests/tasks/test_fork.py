@@ -83,3 +83,20 @@ def test_impossible_settings_are_refused(settings: dict[str, float]) -> None:
     """Guards against graphs that cannot be drawn."""
     with pytest.raises(ValueError, match=r"must be|expected"):
         Fork(**settings)  # pyrefly: ignore[bad-argument-type]
+
+
+def test_outputs_fall_into_the_papers_classes() -> None:
+    """Guards the classes of act 2: all paths are equally long, so none is a longer one."""
+    task = Fork(num_test=5)
+    for example in task.examples("test"):
+        *path, _ = example.steps
+        other = next(name for name in example.meta["idx_to_symbol"] if name not in (*example.steps, example.answer))
+        written = {
+            " ".join([*example.steps, example.answer]): "correct path",
+            " ".join([*path, other, other]): "hallucination",
+            example.answer: "correct label",
+            other: "incorrect label",
+        }
+        for text, found in written.items():
+            assert task.classify(text, example, hidden=0) == found
+        assert task.classify(" ".join([*example.steps[1:], example.answer]), example, hidden=1) == "correct path"

@@ -122,6 +122,12 @@ class Fork(SymbolicTask):
             },
         )
 
+    def classify(self, text: str, example: Example, *, hidden: int) -> str | None:
+        """One of the paper's six classes."""
+        from unspoken.tasks.chains import judge  # it reads graphs through `prosqa`
+
+        return judge(text, example, hidden=hidden).value
+
     def graph(self, example: Example) -> Graph:
         return graph_of(example)
 
