@@ -95,16 +95,6 @@ def test_an_existing_page_is_overwritten_only_on_demand(here: Path, capsys: Capt
     assert len(data_of(Path("there.html"))["problems"]) == 2
 
 
-def test_the_same_seed_makes_the_same_page(here: Path, capsys: Capture) -> None:
-    """Noise and transplants drawn anew each time would make a page that cannot be made again."""
-    call("explore coconut --out a.html --num 20")
-    call("explore coconut --out b.html --num 20")
-    call("explore coconut --out c.html --num 20 --seed 1")
-    assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
-    under = [[p["under"] for p in data_of(Path(name))["problems"]] for name in ("a.html", "c.html")]
-    assert under[0] != under[1]
-
-
 def test_help_names_every_option(capsys: Capture) -> None:
     """An option without a line of help is not found."""
     with pytest.raises(SystemExit):

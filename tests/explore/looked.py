@@ -46,6 +46,7 @@ def page_of(kind: Kind, *, copies: int = 1) -> Payload:
         method="Coconut",
         task="Fork",
         split="test",
+        on=None,
         weights="best",
         seed=0,
         slot=found.slot,

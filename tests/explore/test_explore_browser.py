@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -186,6 +187,23 @@ def test_interventions_show_what_they_do(pages: Pages) -> None:
     opened.page.locator("#forward").focus()
     opened.press("i")
     assert opened.page.locator(f"#intervention-{at + 1}").is_checked()
+
+
+def test_figures_can_be_saved(pages: Pages, tmp_path: Path) -> None:
+    """A figure that is drawn by the page's styles is black on black in a file of its own, unless they go with it."""
+    opened = pages.open(page_of("bfs"))
+    buttons = opened.page.locator("button", has_text="SVG")
+    assert buttons.count() == 4
+    for i, name in enumerate(["problem-1-after-1", "accuracy", "value", "candidates"]):
+        with opened.page.expect_download() as download:
+            buttons.nth(i).click()
+        assert download.value.suggested_filename == f"{name}.svg"
+        download.value.save_as(tmp_path / "saved.svg")
+        root = ElementTree.parse(tmp_path / "saved.svg").getroot()
+        assert root.tag.endswith("svg") and float(root.attrib["width"]) > 100
+        drawn = [each for each in root.iter() if each.tag.endswith(("rect", "path", "circle", "text", "line"))]
+        assert len(drawn) > 15
+        assert all("fill:" in each.attrib["style"] and "var(" not in each.attrib["style"] for each in drawn)
 
 
 def test_the_address_points_at_what_is_shown(pages: Pages) -> None:

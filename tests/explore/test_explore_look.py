@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explore.looked import EXAMPLES, seen
-from scripted import TASK, scripted
+from scripted import METHOD, TASK, scripted
 from unspoken.config import RunConfig
 from unspoken.explore.look import look
 from unspoken.explore.payload import Wrote
@@ -53,6 +53,9 @@ def test_aggregates_are_those_of_the_problems() -> None:
         assert after.accuracy.mean == pytest.approx(sum(right) / len(right), abs=1e-4)
     for after in found.after[:-1]:
         assert after.frontier is not None and after.candidates is not None and after.frontier_size is not None
+        sizes = [sum(h == after.slots + 1 for h in p.graph.hops) / len(p.graph.hops) for p in found.problems if p.graph]
+        assert after.frontier_by_chance is not None
+        assert after.frontier_by_chance.mean == pytest.approx(sum(sizes) / len(sizes), abs=1e-4)
         assert after.frontier.mean == 1 and after.frontier.num == len(EXAMPLES)
         assert after.candidates.mean == pytest.approx(after.frontier_size.mean, abs=1e-3)
     assert found.after[-1].frontier is None
@@ -86,6 +89,16 @@ def test_a_model_that_ignores_its_thoughts_is_not_changed() -> None:
 def test_what_stands_beside_is_of_the_same_problem() -> None:
     """Records of the other run in another order would be compared with the wrong problems."""
     assert [p.beside.text for p in seen("bfs").problems if p.beside] == [f"written {i}" for i in range(len(EXAMPLES))]
+
+
+def test_the_same_seed_makes_the_same_page() -> None:
+    """Noise and transplants drawn anew each time would make a page that cannot be made again."""
+    model = scripted("bfs")
+    again, other = (
+        look(model, TASK, METHOD, EXAMPLES, rows=24, seed=seed, mix=0.1, beside=None).changed for seed in (0, 1)
+    )
+    assert again == seen("bfs").changed
+    assert again.by_intervention != other.by_intervention
 
 
 SHIPPED = {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from unspoken.cli.arguments import parse, working
+from unspoken.cli.arguments import parse
 from unspoken.config import RunConfig
 
 
@@ -65,7 +66,7 @@ def explore(args: Sequence[str]) -> None:
     from unspoken.quiet import quiet
 
     quiet()
-    with working("running the model"):
+    with _telling() as tell:
         payload = look_at_run(
             options.run,
             config,
@@ -76,9 +77,24 @@ def explore(args: Sequence[str]) -> None:
             weights=options.weights,
             seed=options.seed,
             beside=None if beside is None or options.beside is None else (options.beside, beside),
+            on=None if options.on is None else Path(options.on).name,
+            tell=tell,
         )
     size = write_page(options.out, payload)
     print(f"page: {options.out} ({len(payload.problems)} problems, {size / 2**20:.1f} MiB); open it in a browser")
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what is being done."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda what: None
+        return
+    with console.status("loading the run") as status:
+        yield status.update
 
 
 def _check_out(out: Path, *, force: bool) -> None:

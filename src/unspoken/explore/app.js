@@ -1,6 +1,5 @@
-/* State, list, keys. `page` is what `explore/payload.py` describes. */
+/* State, list, keys. */
 
-const page = JSON.parse(byId("data").textContent);
 const state = { at: 0, k: 0, intervention: -1, visible: [] };
 const THEMES = ["auto", "light", "dark"];
 const SHOWN_IN_LIST = 90;
@@ -23,6 +22,8 @@ const nextTheme = () => setTheme(THEMES[(THEMES.indexOf(document.documentElement
 
 /* -------------------------------------------------------------------------------------------------------- list */
 
+/* Where another question is asked, another answer says nothing about thoughts. */
+const ofThoughts = page.interventions.map((_, i) => i).filter((i) => !page.interventions[i].asks_other);
 const changedBy = (problem, i) => problem.under[i] !== null && problem.under[i].answer !== problem.final.answer;
 
 /* Every filter: what it is called, and which problems it shows. */
@@ -31,7 +32,7 @@ function filters() {
     ["", [["All", () => true], ["Right", (p) => p.final.right], ["Wrong", (p) => !p.final.right]]],
   ];
   if (page.interventions.length) {
-    found.push(["Answer changed by", [["any intervention", (p) => p.under.some((_, i) => changedBy(p, i))], ["no intervention", (p) => !p.under.some((_, i) => changedBy(p, i))],
+    found.push(["Answer changed by", [["any intervention", (p) => ofThoughts.some((i) => changedBy(p, i))], ["no intervention", (p) => !ofThoughts.some((i) => changedBy(p, i))],
       ...page.interventions.map((each, i) => [capital(each.title), (p) => changedBy(p, i)])]]);
   }
   if (page.after.length > 1 && page.slot !== "step") {
@@ -103,8 +104,8 @@ const lastStep = (problem) => problem.stops.length - 1;
 function verdicts(problem) {
   const parts = [badge(problem.final.right ? "right" : "wrong", problem.final.right ? "✓ right" : "✗ wrong")];
   if (page.beside && problem.beside) parts.push(badge(problem.beside.right ? "right" : "wrong", `${problem.beside.right ? "✓" : "✗"} ${page.beside.method}`));
-  const changed = page.interventions.filter((_, i) => changedBy(problem, i)).length;
-  if (page.interventions.length) parts.push(badge("changed", changed ? `changed by ${changed} of ${page.interventions.length}` : "no intervention changes it"));
+  const changed = ofThoughts.filter((i) => changedBy(problem, i)).length;
+  if (ofThoughts.length) parts.push(badge("changed", changed ? `changed by ${changed} of ${plural(ofThoughts.length, "intervention")}` : "no intervention changes it"));
   return parts;
 }
 
@@ -132,6 +133,12 @@ function roomForGraph() {
   return matchMedia("(min-width: 1240px)").matches ? all - 346 : all;
 }
 
+function stripNote() {
+  const word = SLOT_WORD[page.slot];
+  if (page.slot === "step") return "Each place: how many right steps are given, the likeliest next token, and whether the answer then is right.";
+  return `Each place: how many ${word}s, what the last of them decodes to, and whether the answer is right when words are written from there.`;
+}
+
 function showProblem() {
   const problem = problemNow();
   state.k = Math.min(state.k, lastStep(problem));
@@ -149,9 +156,12 @@ function showProblem() {
   views.classList.toggle("with-graph", graphView !== null);
   views.replaceChildren();
   if (graphView) {
-    const name = () => `problem-${problem.number + 1}-after-${state.k}`;
+    const figure = () => ({
+      root: graphView.root, name: `problem-${problem.number + 1}-after-${state.k}`,
+      title: `Problem ${problem.number + 1}: values ${afterWords(state.k)}`, entries: [],
+    });
     views.append(el("figure", { class: "card graph-card" },
-      el("figcaption", {}, el("h3", { id: "graph-title" }), saveButton(() => graphView.root, name)),
+      el("figcaption", {}, el("h3", { id: "graph-title" }), saveButton(figure)),
       el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Graph" }, graphView.root), graphLegend(), readout));
   }
   views.append(el("div", { id: "step-views", class: "step-views" }), el("div", { class: "said-views" }, el("div", { id: "forced-view" }), answersCard(problem)));
@@ -162,6 +172,7 @@ function showProblem() {
 function showStep() {
   const problem = problemNow();
   const stop = problem.stops[state.k];
+  byId("strip-note").textContent = stripNote();
   byId("slider").value = String(state.k);
   byId("slider").setAttribute("aria-valuetext", afterWords(state.k));
   byId("slider").setAttribute("aria-label", `${SLOT_WORD[page.slot]}s so far`);
@@ -267,7 +278,7 @@ function onKey(event) {
 function start() {
   byId("title").textContent = page.run;
   const weights = `${page.weights} weights`;
-  byId("subtitle").textContent = [`${page.method} on ${page.task}`, `${page.split}, ${plural(page.problems.length, "problem")}`, `accuracy ${showRange(page.accuracy)}`, weights].join(" · ");
+  byId("subtitle").textContent = [`${capital(page.method)} on ${page.task}`, `${page.on ? `${page.on}, ` : ""}${page.split}, ${plural(page.problems.length, "problem")}`, `accuracy ${showRange(page.accuracy)}`, weights].join(" · ");
   byId("footer").textContent = `Made with unspoken ${page.version}${page.commit ? ` (${page.commit.slice(0, 7)})` : ""} from ${page.recipe}; ${weights}, seed ${page.seed}. Intervals are 95 %.`;
   const theme = stored("unspoken-theme");
   setTheme(THEMES.includes(theme) ? theme : "auto");

@@ -7,6 +7,7 @@ const MARKS = [
   (x, y) => svg("circle", { cx: x, cy: y, r: 4 }),
   (x, y) => svg("rect", { x: x - 3.6, y: y - 3.6, width: 7.2, height: 7.2 }),
   (x, y) => svg("path", { d: `M${x},${y - 4.8} L${x + 4.6},${y + 3.6} L${x - 4.6},${y + 3.6} Z` }),
+  (x, y) => svg("path", { d: `M${x - 4},${y - 1.2} h8 v2.4 h-8 Z` }),
 ];
 
 const onX = (i, num) => EDGE.left + (WIDE - EDGE.left - EDGE.right) * ((i + 0.5) / num);
@@ -28,12 +29,12 @@ function frame(labels, most, ticks, tickText, xTitle, name) {
   return root;
 }
 
-/* series: [{name, points: [Range or null]}]; levels: [{name, value}] are horizontal lines. */
+/* series: [{name, points: [Range or null]}]; levels: [{name, value, kind}] are horizontal lines. */
 function lineChart({ name, labels, xTitle, series, levels = [], most, ticks, tickText }) {
   const root = frame(labels, most, ticks, tickText, xTitle, name);
-  levels.forEach((level, i) => {
+  levels.forEach((level) => {
     const y = onY(level.value, most);
-    root.append(svg("line", { class: `level level-${i}`, x1: EDGE.left, x2: WIDE - EDGE.right, y1: y, y2: y }));
+    root.append(svg("line", { class: `level ${level.kind}`, x1: EDGE.left, x2: WIDE - EDGE.right, y1: y, y2: y }));
   });
   series.forEach(({ points }, s) => {
     const group = svg("g", { class: `series series-${s}` });
@@ -80,15 +81,16 @@ function stackChart({ name, labels, xTitle, classes, rows }) {
   return root;
 }
 
-function chartLegend(entries) {
-  return el("div", { class: "legend" }, entries.map(({ kind, index, name }) => {
-    const root = svg("svg", { class: "key", viewBox: "0 0 28 12", "aria-hidden": "true" });
-    if (kind === "stack") root.append(svg("rect", { class: `stack stack-${index}`, x: 4, y: 1, width: 20, height: 10, rx: 2 }));
-    else if (kind === "level") root.append(svg("line", { class: `level level-${index}`, x1: 0, x2: 28, y1: 6, y2: 6 }));
-    else root.append(svg("g", { class: `series series-${index}` }, svg("path", { class: "line", d: "M0,6 H28" }), fill(MARKS[index % MARKS.length](14, 6), { class: "point" }, [])));
-    return el("span", { class: "legend-item" }, root, name);
-  }));
+/* What a series, a level or a class looks like, in 28 by 12. */
+function legendKey(kind, index) {
+  if (kind === "stack") return svg("rect", { class: `stack stack-${index}`, x: 4, y: 1, width: 20, height: 10, rx: 2 });
+  if (kind === "level") return svg("line", { class: `level ${index}`, x1: 0, x2: 28, y1: 6, y2: 6 });
+  return svg("g", { class: `series series-${index}` }, svg("path", { class: "line", d: "M0,6 H28" }), fill(MARKS[index % MARKS.length](14, 6), { class: "point" }, []));
 }
+
+const chartLegend = (entries) =>
+  el("div", { class: "legend" }, entries.map(({ kind, index, name }) =>
+    el("span", { class: "legend-item" }, svg("svg", { class: "key", viewBox: "0 0 28 12", "aria-hidden": "true" }, legendKey(kind, index)), name)));
 
 /* The same numbers as a table, for readers who want or need them. */
 function numbersTable(heads, rows) {
@@ -99,24 +101,38 @@ function numbersTable(heads, rows) {
 
 const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap", "opacity", "font-size", "font-family", "font-weight", "text-anchor", "visibility"];
 
-/* The figure as a file of its own, its styles written into it. */
-function saveSvg(root, name) {
+/* The figure as a file of its own, its styles written into it, its title above and its legend below. */
+function saveSvg({ root, name, title, entries }) {
   const copy = root.cloneNode(true);
-  const [from, to] = [[root, ...root.querySelectorAll("*")], [copy, ...copy.querySelectorAll("*")]];
-  from.forEach((node, i) => {
-    const style = getComputedStyle(node);
-    to[i].setAttribute("style", KEPT.map((key) => `${key}:${style.getPropertyValue(key)}`).join(";"));
-    to[i].removeAttribute("class");
-  });
   const box = root.viewBox.baseVal;
+  const rows = Math.ceil(entries.length / 2);
+  const [above, below] = [24, rows ? 8 + 18 * rows : 0];
+  const height = above + box.height + below;
+  copy.append(svg("text", { class: "saved-title", x: 8, y: -8 }, title));
+  copy.querySelector(".now")?.remove();
+  entries.forEach(({ kind, index, name: text }, i) => {
+    const at = `translate(${EDGE.left + (i % 2) * 158} ${box.height + 6 + 18 * Math.floor(i / 2)})`;
+    copy.append(svg("g", { transform: at }, legendKey(kind, index), svg("text", { x: 34, y: 10 }, text)));
+  });
   copy.setAttribute("xmlns", SVG);
+  copy.setAttribute("viewBox", `0 ${-above} ${box.width} ${height}`);
   copy.setAttribute("width", box.width);
-  copy.setAttribute("height", box.height);
+  copy.setAttribute("height", height);
+  // What the page's style sheet says holds for what is in the page only.
+  const aside = el("div", { class: "aside", "aria-hidden": "true" }, copy);
+  document.body.append(aside);
+  for (const node of [copy, ...copy.querySelectorAll("*")]) {
+    const style = getComputedStyle(node);
+    node.setAttribute("style", KEPT.map((key) => `${key}:${style.getPropertyValue(key)}`).join(";"));
+  }
+  for (const node of [copy, ...copy.querySelectorAll("[class]")]) node.removeAttribute("class");
+  aside.remove();
   const url = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
   const link = el("a", { href: url, download: `${name}.svg` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-const saveButton = (find, name) =>
-  el("button", { type: "button", class: "quiet small", title: "Save this figure as an SVG file", onclick: () => saveSvg(find(), name()) }, "SVG");
+/* `what` gives the figure as it is now: {root, name, title, entries}; entries are its legend's. */
+const saveButton = (what) =>
+  el("button", { type: "button", class: "quiet small", title: "Save this figure as an SVG file", onclick: () => saveSvg(what()) }, "SVG");

@@ -2,6 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/* What `explore/payload.py` describes. */
+const page = JSON.parse(document.getElementById("data").textContent);
+
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
@@ -21,6 +24,7 @@ const byId = (id) => document.getElementById(id);
 
 const percent = (share, digits = 1) => (100 * share).toFixed(digits) + " %";
 const number = (value) => (value >= 0.9995 ? "1.00" : value < 0.0005 ? "0" : value < 0.01 ? value.toFixed(3) : value.toFixed(2));
+const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 const plural = (num, what) => `${num} ${what}${num === 1 ? "" : "s"}`;
 
 const shortened = (text, most = 120) => (text.length > most ? text.slice(0, most) + "…" : text);

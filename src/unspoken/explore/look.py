@@ -11,14 +11,14 @@ import numpy as np
 
 from unspoken.analysis.base import Subject
 from unspoken.analysis.bootstrap import Bootstrap, Interval, share_interval
-from unspoken.analysis.breadth import MEASURES, Breadth, BreadthFound, measure_values
+from unspoken.analysis.breadth import MEASURES, NODES, Breadth, BreadthFound, measure_values
 from unspoken.analysis.cache import ThoughtCache, make_cache
 from unspoken.analysis.search import Search, searches_of
 from unspoken.evaluate import evaluate
 from unspoken.explore import payload
 from unspoken.explore.layered import layered
 from unspoken.explore.payload import After, Drawn, Problem, Range, SlotKind, Stop, Token, Wrote, rounded
-from unspoken.explore.under import Changed, change_thoughts
+from unspoken.explore.under import Changed, Tell, change_thoughts, quietly
 from unspoken.explore.writing import forced, top_tokens, wrote
 from unspoken.methods import Method
 from unspoken.model import LatentLM
@@ -50,14 +50,17 @@ def look(
     seed: int,
     mix: float,
     beside: Sequence[Record] | None,
+    tell: Tell = quietly,
 ) -> Seen:
     """Runs a model on problems, from every stop and under every intervention.
 
-    `mix` is how often training took a random stage; `beside` another run's records of the same problems.
+    `mix` is how often training took a random stage; `beside` another run's records of the same problems. `tell` is
+    told what is being done, each time that changes.
 
     Raises:
         ValueError: there are no problems, fewer than the method needs together, or a prompt does not fit.
     """
+    tell("thoughts, and the values of nodes after each")
     cache = make_cache(model, task, method, examples, rows=rows)
     subject = Subject(
         model=model,
@@ -73,9 +76,10 @@ def look(
     slot: SlotKind = "none"
     if cache.slots:
         slot = "step" if subject.unit == "written step" else "thought" if subject.unit == "thought" else "pause"
+    tell("answers, and what is written after fewer thoughts")
     finals = evaluate(model, task, method, examples, rows=rows)
     written = forced(model, task, method, examples, rows=rows)
-    changed = change_thoughts(model, task, method, cache, finals, rows=rows, seed=seed)
+    changed = change_thoughts(model, task, method, cache, finals, rows=rows, seed=seed, tell=tell)
     decoded, said = _decoded(model, cache, slot), _by_stop(cache, top_tokens(model, _flat(cache, cache.closed)))
     problems = tuple(
         Problem(
@@ -114,6 +118,11 @@ def share(hits: Sequence[bool]) -> Range:
 def interval_range(interval: Interval, num: int) -> Range:
     """An interval as the page is given it."""
     return Range(mean=rounded(interval.mean), low=rounded(interval.low), high=rounded(interval.high), num=num)
+
+
+def _plain(mean: float, num: int) -> Range:
+    """A mean that is no sample of anything, so has no interval."""
+    return Range(mean=rounded(mean), low=None, high=None, num=num)
 
 
 def _flat(cache: ThoughtCache, hidden: np.ndarray) -> np.ndarray:
@@ -210,7 +219,11 @@ def _after(subject: Subject, written: Sequence[Sequence[Wrote]], paths: Sequence
                     ("candidates", "candidates"),
                 )
             }
-            size = Range(mean=rounded(stop.frontier_size), low=None, high=None, num=stop.num)
-            after = msgspec.structs.replace(after, **ranges, frontier_size=size)
+            after = msgspec.structs.replace(
+                after,
+                **ranges,
+                frontier_size=_plain(stop.frontier_size, stop.num),
+                frontier_by_chance=_plain(stop.measures["frontier"].chances[NODES], stop.num),
+            )
         afters.append(after)
     return tuple(afters)

@@ -149,6 +149,8 @@ class After(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidates: Range | None = None
     frontier_size: Range | None = None
     """How many nodes the frontier has: what the effective number could be at most."""
+    frontier_by_chance: Range | None = None
+    """Share on the frontier were all nodes valued alike."""
 
 
 @final
@@ -172,6 +174,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     task: str
     split: str
+    on: str | None
+    """Where problems other than the run's own came from: the name of a task or a file."""
     weights: str
     """Which of the run's weights: best or final."""
     seed: int

@@ -13,6 +13,7 @@ from unspoken.environment import describe_environment
 from unspoken.evaluate import evaluate
 from unspoken.explore.look import look, share
 from unspoken.explore.payload import Beside, Payload
+from unspoken.explore.under import Tell, quietly
 from unspoken.paper import method_name
 from unspoken.runs import load_run
 from unspoken.tasks.base import Split, Task
@@ -29,8 +30,12 @@ def look_at_run(
     weights: Literal["best", "final"],
     seed: int,
     beside: tuple[Path, RunConfig] | None,
+    on: str | None = None,
+    tell: Tell = quietly,
 ) -> Payload:
     """Runs a trained model on the first `num` problems of a split, and another run beside it.
+
+    `on` is what to call problems that are not the run's own; `tell` is told what is being done.
 
     Raises:
         ValueError: a run has no trained model, the split is empty, or as `look`.
@@ -45,6 +50,7 @@ def look_at_run(
     records, other = None, None
     if beside is not None:
         folder, theirs = beside
+        tell("the run beside")
         their_model = load_run(folder, weights=weights, engine=theirs.engine)[0].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=theirs.precision == "bf16"):
             records = evaluate(their_model, task, theirs.method, examples, rows=rows)
@@ -64,6 +70,7 @@ def look_at_run(
             seed=seed,
             mix=config.curriculum.mix,
             beside=records,
+            tell=tell,
         )
     return Payload(
         version=importlib.metadata.version("unspoken"),
@@ -73,6 +80,7 @@ def look_at_run(
         method=method_name(type(config.method).__name__),
         task=type(task).__name__,
         split=split,
+        on=on,
         weights=found,
         seed=seed,
         slot=seen.slot,

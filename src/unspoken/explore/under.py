@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -20,6 +20,13 @@ from unspoken.methods import Method
 from unspoken.model import LatentLM
 from unspoken.records import Record
 from unspoken.tasks.base import Task
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+def quietly(what: str) -> None:
+    """Tells nobody."""
 
 
 @final
@@ -63,6 +70,7 @@ def change_thoughts(
     *,
     rows: int,
     seed: int,
+    tell: Tell,
 ) -> Changed:
     """Answers the cache's problems under each intervention; `finals` are the answers without any.
 
@@ -76,13 +84,14 @@ def change_thoughts(
     interventions: list[payload.Intervention] = []
     by_intervention: list[tuple[Wrote | None, ...]] = []
     left_out: list[str] = []
-    for each in wanted:
+    for i, each in enumerate(wanted, start=1):
         label = each.label
+        tell(f"intervention {i} of {len(wanted)}: {label.title}")
         if (why := each.refusal(context)) is not None:
             left_out.append(f"{label.title}: {why}")
             continue
         found = {record.index: record for record in context.answer(each.change(context)).records}
-        other = any(record.target != finals[i].target for i, record in found.items())
+        other = any(record.target != finals[at].target for at, record in found.items())
         interventions.append(
             payload.Intervention(
                 name=each.name,
@@ -90,10 +99,10 @@ def change_thoughts(
                 about=label.about,
                 asks_other=other,
                 accuracy=_share([record.correct for record in found.values()]),
-                changed=_share([record.prediction != finals[i].prediction for i, record in found.items()]),
+                changed=_share([record.prediction != finals[at].prediction for at, record in found.items()]),
             )
         )
-        by_intervention.append(tuple(wrote(found[i]) if i in found else None for i in range(len(finals))))
+        by_intervention.append(tuple(wrote(found[at]) if at in found else None for at in range(len(finals))))
     return Changed(
         interventions=tuple(interventions),
         by_intervention=tuple(by_intervention),

@@ -89,8 +89,9 @@ function valuesCard(problem, stop) {
   const shown = 8;
   const spread = stop.breadth
     ? el("p", { class: "spread" }, "Of the value, ", el("strong", {}, percent(stop.breadth.frontier, 0)), " is on the frontier, ", el("strong", {}, percent(stop.breadth.reachable, 0)),
-        " on other reachable nodes, ", el("strong", {}, percent(stop.breadth.elsewhere, 0)), " elsewhere. Effective candidates: ", el("strong", {}, stop.breadth.candidates.toFixed(2)),
-        ` of ${hops.filter((distance) => distance === stop.hops).length}.`)
+        " on other reachable nodes, ", el("strong", {}, percent(stop.breadth.elsewhere, 0)), " elsewhere.",
+        // Of next to nothing it would mean nothing.
+        stop.breadth.frontier < 0.01 ? null : [" Effective candidates: ", el("strong", {}, stop.breadth.candidates.toFixed(2)), ` of ${hops.filter((distance) => distance === stop.hops).length}.`])
     : el("p", { class: "spread muted" }, "A right chain has ended before this point.");
   return card("values", "Value of each node", el("div", { class: "bars" }, rows.slice(0, shown)),
     rows.length > shown ? el("details", { class: "more" }, el("summary", {}, `${rows.length - shown} more`), el("div", { class: "bars" }, rows.slice(shown))) : null,
@@ -126,7 +127,7 @@ function answersCard(problem) {
   const steps = problem.steps.filter((step) => step.trim() !== "");
   const all = problem.results.flat();
   return card("answers", "Final answers",
-    el("div", { class: "answer" }, el("h4", {}, page.method), writtenBlock(problem.final, { results: all })),
+    el("div", { class: "answer" }, el("h4", {}, capital(page.method)), writtenBlock(problem.final, { results: all })),
     page.beside && problem.beside ? el("div", { class: "answer" }, el("h4", {}, `${page.beside.method} beside it`), writtenBlock(problem.beside, { results: all })) : null,
     el("div", { class: "answer" }, el("h4", {}, "Right"), el("pre", {}, [...steps.map((step) => step.trim()), problem.answer].join(problem.graph && problem.graph.names.includes(problem.answer) ? " " : "\n"))));
 }
