@@ -67,12 +67,24 @@ def test_no_row_sees_its_own_target() -> None:
     assert abs(np.corrcoef(found[:, 0], targets[:, 0])[0, 1]) < 0.4
 
 
-def test_constant_features_predict_the_mean() -> None:
+def test_nothing_to_read_ranks_by_chance() -> None:
+    """Guards rare labels: the mean of the part trained on would rank the rows left out backwards, well below 0.5."""
+    means = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        wanted = np.zeros((200, 30), np.bool_)
+        wanted[np.arange(200), rng.integers(30, size=200)] = True
+        (found,) = cross_predict(rng.normal(size=(200, 8)), [wanted.astype(float)], seed=seed)
+        means.append(np.nanmean(ranked(found, wanted, np.ones_like(wanted))))
+    assert 0.475 < np.mean(means) < 0.525
+
+
+def test_constant_features_predict_nothing() -> None:
     """Guards thoughts that are the same in all problems, whose standard deviation is zero."""
     targets = np.arange(20.0)[:, None]
     (found,) = cross_predict(np.ones((20, 3)), [targets], seed=0)
     assert np.isfinite(found).all()
-    assert found.mean() == pytest.approx(9.5)
+    assert (found == 0).all()
     with pytest.raises(ValueError, match="at least 10 rows"):
         cross_predict(np.ones((9, 3)), [targets[:9]], seed=0)
 

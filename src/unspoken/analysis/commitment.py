@@ -64,7 +64,11 @@ class Commitment(Analysis[CommitmentFound]):
                 at = places + 0.36 * (i - (len(found.held) - 1) / 2)
                 found_by_stop = list(each.since.values())
                 axis.bar(
-                    at, [100 * s.mean for s in found_by_stop], width=0.34, color=color, label=f"{100 * each.held:.0f} %"
+                    at,
+                    [100 * s.mean for s in found_by_stop],
+                    width=0.34,
+                    color=color,
+                    label=f"{100 * each.held:.0f} % of the values",
                 )
                 drawing.with_interval(
                     axis, at.tolist(), found_by_stop, color="black", marker="none", scale=100, linestyle="none"
@@ -74,10 +78,8 @@ class Commitment(Analysis[CommitmentFound]):
                     at, chance, color=drawing.GREY, marker="_", markersize=10, markeredgewidth=2, linestyle="none"
                 )
             axis.set_xticks(places, names)
-            axis.set(
-                xlabel=f"{found.unit}s when one node holds (grey: even values)", ylabel="% of problems", ylim=(0, 104)
-            )
-            axis.legend(frameon=False, title="of the values")
+            axis.set(xlabel=f"{found.unit}s so far (grey: even values)", ylabel="% of problems", ylim=(0, 104))
+            figure.legend(loc="outside upper center", ncols=3, frameon=False)
             rows: list[list[drawing.Cell]] = [
                 [each.held, name, *drawing.numbers(share), each.since_by_chance[name]]
                 for each in found.held

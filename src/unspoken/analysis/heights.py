@@ -17,6 +17,9 @@ from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit, why_no
 from unspoken.analysis.bootstrap import Bootstrap, Interval
 from unspoken.analysis.search import shares
 
+_FEW = 10
+"""Means of fewer nodes are not drawn."""
+
 
 class AtHeight(msgspec.Struct, frozen=True, kw_only=True):
     """Frontier nodes of one height."""
@@ -87,8 +90,8 @@ class Heights(Analysis[HeightsFound]):
             figure, axes = drawing.panels(len(shown), width=drawing.COLUMN if len(shown) == 1 else 2.5, height=2.5)
             rows: list[list[drawing.Cell]] = []
             for axis, (name, levels) in zip(axes, shown.items(), strict=True):
-                leading = [(each.height, each.leading) for each in levels if each.leading is not None]
-                others = [(each.height, each.others) for each in levels if each.others is not None]
+                leading = [(each.height, each.leading) for each in levels if each.leading and each.num_leading >= _FEW]
+                others = [(each.height, each.others) for each in levels if each.others and each.num_others >= _FEW]
                 for points, label, color, marker in (
                     (leading, "leads to the right option", drawing.PALETTE[2], "o"),
                     (others, "does not", drawing.PALETTE[1], "s"),
@@ -130,7 +133,9 @@ class Heights(Analysis[HeightsFound]):
             "whether the right option can be reached from it; frontiers of a single node are left out. Chance is the "
             "share of even values.",
             "",
-            *pages.figure("heights", "Share of the frontier's values by height"),
+            *pages.figure(
+                "heights", f"Share of the frontier's values by height, where there are at least {_FEW} nodes"
+            ),
             *pages.table(
                 [*head, "even"],
                 [

@@ -152,7 +152,8 @@ class Lens(Analysis[LensFound]):
                 ("in language mode", [stop.closed_entropy for stop in found.stops], drawing.PALETTE[1], "s"),
             ):
                 drawing.with_interval(axis, ks, values, color=color, marker=marker, label=name)
-            axis.set(xlabel=f"{found.unit}s so far", ylabel="entropy of the next word, nats", ylim=(0, None), xticks=ks)
+            axis.set(xlabel=f"{found.unit}s so far", ylabel="entropy of the next word, nats", xticks=ks)
+            axis.set_ylim(0, 1.25 * max(axis.get_ylim()[1], 0.1))
             axis.legend(frameon=False)
             rows = [
                 [stop.stop, name, each.mean, each.low, each.high]

@@ -26,6 +26,9 @@ def cross_predict(
 ) -> list[NDArray[np.float64]]:
     """Out-of-fold predictions of several groups of targets, each (N, its own Y), from (N, D) features.
 
+    Less the mean of the part trained on: where features say nothing that mean would rank the rows left out backwards,
+    because it is lower by what was left out.
+
     Raises:
         ValueError: there are fewer rows than twice the folds.
     """
@@ -66,17 +69,17 @@ class _Fitted:
         return cls(mean=mean, scale=scale, left=left[:, kept], squares=singular[kept] ** 2, right=right[kept].T)
 
     def predict(self, targets: NDArray[np.float64], features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of new (M, D) features, from a fit to (rows, Y) targets under the best penalty."""
-        middle = targets.mean(0)
+        """Of new (M, D) features, from a fit to (rows, Y) targets under the best penalty; less the targets' mean."""
+        targets = targets - targets.mean(0)
         if not len(self.squares):
-            return np.broadcast_to(middle, (len(features), targets.shape[1])).copy()
-        turned = self.left.T @ (targets - middle)
+            return np.zeros((len(features), targets.shape[1]))
+        turned = self.left.T @ targets
         penalty = min(
             (float(size * self.squares.mean()) for size in PENALTIES),
-            key=lambda each: self._left_out(targets - middle, turned, each),
+            key=lambda each: self._left_out(targets, turned, each),
         )
         weights = (np.sqrt(self.squares) / (self.squares + penalty))[:, None] * turned
-        return ((features - self.mean) / self.scale) @ self.right @ weights + middle
+        return ((features - self.mean) / self.scale) @ self.right @ weights
 
     def _left_out(self, targets: NDArray[np.float64], turned: NDArray[np.float64], penalty: float) -> float:
         """Squared error of each row predicted from the others, summed."""

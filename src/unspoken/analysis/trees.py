@@ -170,8 +170,8 @@ def _draw(tree: SearchTree, unit: Unit, path: Path) -> None:
     figure, axes = drawing.panels(
         columns,
         -(-len(stops) // columns),
-        width=max(2.6, 0.62 * (widest + 1)),
-        height=0.62 * layers + 0.5,
+        width=max(2.6, (0.75 if _long(tree) else 0.62) * (widest + 1)),
+        height=0.7 * layers + 0.4,
     )
     for axis in axes:
         axis.axis("off")
@@ -191,7 +191,11 @@ def _panel(axis: Axes, tree: SearchTree, at: dict[int, tuple[float, float]], k: 
         if parent in at and child in at:
             axis.annotate(
                 "", at[child], at[parent],
-                arrowprops={"arrowstyle": "-|>", "color": "#bbbbbb", "linewidth": 0.8, "shrinkA": 9, "shrinkB": 10},
+                arrowprops={
+                    "arrowstyle": "-|>", "color": "#bbbbbb", "linewidth": 0.8, "shrinkA": 9, "shrinkB": 11,
+                    # Within a layer a straight arrow would pass through the nodes between.
+                    "connectionstyle": "arc3,rad=0.35" if at[parent][1] == at[child][1] else "arc3,rad=0",
+                },
                 zorder=1,
             )  # fmt: skip
     for node, (x, y) in at.items():
@@ -200,14 +204,14 @@ def _panel(axis: Axes, tree: SearchTree, at: dict[int, tuple[float, float]], k: 
         ringed = each.depth == tree.hops[k]
         color = _MARKED[tree.marks().get(node, "")]
         axis.scatter(
-            [x], [y], s=330, c=[[1 - 0.95 * value, 1 - 0.55 * value, 1 - 0.3 * value]], edgecolors=color,
-            linewidths=2.0 if ringed else 0.8, linestyle="-" if ringed else ":", zorder=2,
+            [x], [y], s=560 if _long(tree) else 330, edgecolors=color,
+            c=[[1 - 0.95 * value, 1 - 0.55 * value, 1 - 0.3 * value]], linewidths=2.0 if ringed else 0.8, linestyle="-" if ringed else ":", zorder=2,
         )  # fmt: skip
         ink = "white" if value > 0.6 else "black"
         axis.text(x, y, _short(each.name), ha="center", va="center", fontsize=6, color=ink, zorder=3)
         if value >= 0.005:
             axis.text(
-                x, y - 0.3, f"{value:.2f}", ha="center", va="top", fontsize=6, zorder=3,
+                x, y - (0.36 if _long(tree) else 0.3), f"{value:.2f}", ha="center", va="top", fontsize=6, zorder=3,
                 bbox={"color": "white", "pad": 0.5},
             )  # fmt: skip
     others = sum(node.values[k] for i, node in enumerate(tree.nodes) if i not in at)
@@ -220,6 +224,11 @@ def _panel(axis: Axes, tree: SearchTree, at: dict[int, tuple[float, float]], k: 
 _MARKED = {"asked": drawing.PALETTE[0], "right": drawing.PALETTE[2], "wrong": drawing.PALETTE[1], "": "#555555"}
 
 
+def _long(tree: SearchTree) -> bool:
+    """Whether names are words rather than letters."""
+    return max(len(node.name) for node in tree.nodes) > 3
+
+
 def _short(name: str) -> str:
     """As much of a name as a circle holds."""
-    return name if len(name) <= 6 else name[:5] + "."
+    return name if len(name) <= 7 else name[:6] + "."
