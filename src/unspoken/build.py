@@ -26,10 +26,10 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
     """A model from scratch under a seed, or a pretrained one; markers included.
 
     Raises:
-        ValueError: as `build_tokenizer` and `LatentLM.from_pretrained`.
+        ValueError: as `build_tokenizer`, `Pretrained.found` and `LatentLM.from_pretrained`.
     """
     if isinstance(spec, Pretrained):
-        return LatentLM.from_pretrained(spec.path, engine=engine)
+        return LatentLM.from_pretrained(spec.found(), engine=engine)
     assert isinstance(spec, Llama | GPT2), f"no architecture for {type(spec).__name__}"
     tokenizer = build_tokenizer(spec.tokenizer, task)
     with torch.random.fork_rng(devices=[]):

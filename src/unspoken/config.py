@@ -19,7 +19,7 @@ import msgspec
 
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Method, ShuffledThoughts
-from unspoken.specs import DEFAULT_ENGINE, Engine, ModelSpec
+from unspoken.specs import DEFAULT_ENGINE, Engine, Lora, ModelSpec
 from unspoken.suggest import nearest
 from unspoken.tasks import Task
 
@@ -178,6 +178,8 @@ class RunConfig:
     """What is removed from the chain, and what stands in its place."""
     model: ModelSpec
     """What the run starts from."""
+    adapter: Lora | None = None
+    """What is trained: small adapters on a frozen model, or None: every weight."""
     curriculum: Curriculum = field(default_factory=Curriculum)
     """How long each stage lasts."""
     optimizer: OptimizerSpec = field(default_factory=AdamW)
@@ -223,6 +225,8 @@ class RunConfig:
                 f"ShuffledThoughts needs every row to think in the same columns: expected curriculum.mix 0, got "
                 f"{self.curriculum.mix}"
             )
+        if self.adapter is not None and isinstance(self.optimizer, Muon):
+            raise ValueError("Muon is for whole matrices, not for adapters; expected optimizer AdamW, or adapter None")
         counts = {"max_steps": self.max_steps, "checkpoint_every": self.checkpoint_every, "log_every": self.log_every}
         for name, value in counts.items():
             if value is not None and value < 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from abc import ABC
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,10 +111,64 @@ def _check_sizes(layers: int, width: int, heads: int, positions: int) -> None:
         raise ValueError(f"heads must divide the width {width}, got {heads}")
 
 
+SMOLLM2 = "smollm2-135m"
+"""What `unspoken pretrained` calls the model that it brings."""
+
+
+def pretrained_root() -> Path:
+    """Where pretrained models lie, by name: `$UNSPOKEN_PRETRAINED`, else `~/.cache/unspoken`."""
+    return Path(os.environ.get("UNSPOKEN_PRETRAINED") or "~/.cache/unspoken").expanduser()
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(ModelSpec):
     """A saved model, plain Hugging Face or ours, with its own tokenizer."""
 
     path: str
-    """A local folder, or a hub name where the hub can be reached."""
+    """A local folder, one by its name in `$UNSPOKEN_PRETRAINED` (~/.cache/unspoken), or a hub name where the hub can be
+    reached."""
+
+    def found(self) -> str:
+        """What to load: the folder where there is one, else the hub name as it is.
+
+        Raises:
+            ValueError: the path is empty, or it is the model that `unspoken pretrained` brings and is not there yet.
+        """
+        if not self.path:
+            raise ValueError("model.path is empty; expected a local folder or a hub name")
+        for folder in (Path(self.path).expanduser(), pretrained_root() / self.path):
+            if folder.is_dir():
+                return str(folder)
+        if self.path == SMOLLM2:
+            raise ValueError(
+                f"{pretrained_root() / SMOLLM2}: no such folder; bring the model with make pretrained, or name another "
+                "with --model.path"
+            )
+        return self.path
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters (LoRA) on a frozen model, of which only the markers' embedding rows are trained too.
+
+    Takes the `adapters` extra (peft). A run saves the merged model, and the adapter itself beside it.
+    """
+
+    rank: int = 32
+    """Inner size of every adapter."""
+    alpha: float = 64.0
+    """What an adapter adds is scaled by alpha / rank."""
+    dropout: float = 0.0
+    """Dropout of what the adapters read."""
+    targets: tuple[str, ...] = ()
+    """Which linear layers have one, by the model's names for them (q_proj v_proj); none named: all in the blocks."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"adapter.alpha must be above 0 and finite, got {self.alpha}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"adapter.dropout must be at least 0 and below 1, got {self.dropout}")

@@ -16,6 +16,7 @@ from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.cli.audit import audit
 from unspoken.cli.explore import explore
 from unspoken.cli.import_ import import_
+from unspoken.cli.pretrained import pretrained
 from unspoken.cli.probe import probe
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "explore": explore,
     "import": import_,
     "data": data.data,
+    "pretrained": pretrained,
     "env": runs.env,
 }
 

@@ -7,7 +7,7 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 from __future__ import annotations
 
 from unspoken.config import RunConfig
-from unspoken.recipes import demo, gsm8k, multiplication, own, planning, prontoqa, prosqa, speedrun
+from unspoken.recipes import demo, gsm8k, multiplication, own, planning, prontoqa, prosqa, smollm2, speedrun
 from unspoken.recipes.rows import Recipe
 from unspoken.suggest import nearest
 
@@ -17,6 +17,7 @@ RECIPES: dict[str, Recipe] = {
     **prosqa.RECIPES,
     **prontoqa.RECIPES,
     **gsm8k.RECIPES,
+    **smollm2.RECIPES,
     **multiplication.RECIPES,
     **own.RECIPES,
     **speedrun.RECIPES,
