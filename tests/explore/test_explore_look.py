@@ -14,6 +14,7 @@ from unspoken.explore.payload import Wrote
 from unspoken.methods import Coconut, Method
 from unspoken.runs import load_run
 from unspoken.shipped import FOLDER
+from unspoken.tasks.chains import PathClass
 
 
 def test_values_are_shown_where_they_are() -> None:
@@ -60,6 +61,16 @@ def test_aggregates_are_those_of_the_problems() -> None:
         assert after.candidates.mean == pytest.approx(after.frontier_size.mean, abs=1e-3)
     assert found.after[-1].frontier is None
     assert found.accuracy.mean == found.after[-1].accuracy.mean == 1
+
+
+def test_classes_are_counted_in_an_order_of_their_own() -> None:
+    """Classes in order of frequency would have other colours on every page."""
+    found = seen("bfs")
+    assert found.paths == tuple(PathClass)
+    for after in found.after:
+        written = [problem.stops[after.slots].wrote for problem in found.problems]
+        assert after.paths == tuple(sum(w is not None and w.path == name for w in written) for name in PathClass)
+        assert sum(after.paths) == len(EXAMPLES)
 
 
 def test_interventions_change_the_answers_they_should() -> None:

@@ -24,7 +24,8 @@ from unspoken.methods import Method
 from unspoken.model import LatentLM
 from unspoken.records import Record
 from unspoken.tasks.base import Example, Task
-from unspoken.tasks.equations import equations_in
+from unspoken.tasks.chains import PathClass
+from unspoken.tasks.equations import ChainClass, equations_in
 
 
 @final
@@ -192,10 +193,13 @@ def _drawn(search: Search) -> Drawn:
 
 
 def _paths(problems: Sequence[Problem]) -> tuple[str, ...]:
-    """The classes that occur, most frequent first."""
-    found = [w.path for problem in problems for w in (problem.final, *(stop.wrote for stop in problem.stops)) if w]
-    names = [name for name in found if name is not None]
-    return tuple(sorted(set(names), key=lambda name: (-names.count(name), name)))
+    """The classes that outputs fall into; where they are ours, all of them, so that pages can be held side by side."""
+    found = {w.path for problem in problems for w in (problem.final, *(stop.wrote for stop in problem.stops)) if w}
+    names = {name for name in found if name is not None}
+    for ours in (PathClass, ChainClass):
+        if names and names <= set(ours):
+            return tuple(each.value for each in ours)
+    return tuple(sorted(names))
 
 
 def _after(subject: Subject, written: Sequence[Sequence[Wrote]], paths: Sequence[str]) -> tuple[After, ...]:

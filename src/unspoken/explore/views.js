@@ -18,7 +18,7 @@ function writtenBlock(wrote, { results = null } = {}) {
     "div", { class: "wrote" },
     el("pre", {}, text === "" ? el("span", { class: "muted" }, "(nothing)") : results ? highlighted(text, results) : text),
     el("p", { class: "wrote-verdict" }, mark(wrote.right), " ", wrote.answer === "" ? el("span", { class: "muted" }, "no answer") : el("strong", {}, shortened(wrote.answer)),
-      wrote.path ? badge(`class-${page.paths.indexOf(wrote.path)}`, wrote.path) : null),
+      wrote.path ? badge("path", wrote.path) : null),
   );
 }
 
