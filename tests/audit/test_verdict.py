@@ -11,7 +11,19 @@ import pytest
 from unspoken.analysis.bootstrap import Interval, share_interval
 from unspoken.audit.changes import Shown
 from unspoken.audit.effects import Effect
-from unspoken.audit.verdict import Carry, Evidence, Place, carry, elsewhere, fair, held, order, shortcuts, which
+from unspoken.audit.verdict import (
+    Carry,
+    Evidence,
+    Place,
+    carry,
+    elsewhere,
+    fair,
+    held,
+    order,
+    shortcuts,
+    which,
+    without,
+)
 
 
 def at(mean: float, low: float, high: float) -> Interval:
@@ -148,6 +160,20 @@ def test_order() -> None:
     assert order(effect(at(-0.05, -0.12, 0.01), p=0.2), 0.02).answer == "cannot be told"
     assert order(None, 0.02).answer == "not tested"
     assert "90.0 % before (difference -20.0 [-25.0, -15.0])" in order(effect(at(-0.2, -0.25, -0.15), p=0.001), 0.02).why
+
+
+def test_without_slots() -> None:
+    """Doing as well without is told from not having looked."""
+    answers = {
+        "no": effect(at(-0.2, -0.25, -0.15), p=0.0001),
+        "better": effect(at(0.05, 0.02, 0.08), p=0.0001),
+        "yes, as far as it shows": effect(at(0.0, -0.01, 0.01), p=1.0),
+        "cannot be told": effect(at(-0.05, -0.12, 0.01), p=0.2),
+    }
+    for answer, each in answers.items():
+        found = without(each, 0.02)
+        assert found is not None and found.answer == answer
+    assert without(None, 0.02) is None
 
 
 def test_which_thoughts() -> None:

@@ -272,7 +272,7 @@ class Context:
         if change.donors is None:
             return Answered(records=tuple(records), followed=None)
         said = [
-            self.says(record.prediction, donor, asked=example)
+            says(self.task, record.prediction, donor, asked=example)
             for record, donor, example in zip(records, change.donors, change.examples, strict=True)
         ]
         return Answered(records=tuple(records), followed=np.array(said))
@@ -283,11 +283,15 @@ class Context:
             return self.method.hidden_steps()
         return self.method.hidden_steps(thoughts=prompt.num_thoughts)
 
-    def says(self, prediction: str, donor: Example, *, asked: Example) -> bool:
-        """Whether a prediction is the donor's answer, with its own or with this question's name in it."""
-        ours, theirs = asked_name(self.task, asked), asked_name(self.task, donor)
-        answers = {donor.answer, _told(donor.answer, theirs, ours if ours is not None else ASKED)}
-        return any(self.task.correct(prediction, replace(donor, answer=answer)) for answer in answers)
+
+def says(task: Task, prediction: str, donor: Example, *, asked: Example) -> bool:
+    """Whether a prediction is the donor's answer, with the donor's own name or that of whoever is asked about in it.
+
+    "Tom is a lempus.", to a question about Tom, is the answer of a donor of whom "Sam is a lempus." is right.
+    """
+    ours, theirs = asked_name(task, asked), asked_name(task, donor)
+    answers = {donor.answer, _told(donor.answer, theirs, ours if ours is not None else ASKED)}
+    return any(task.correct(prediction, replace(donor, answer=answer)) for answer in answers)
 
 
 def asked_name(task: Task, example: Example) -> str | None:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from unspoken.analysis.bootstrap import Bootstrap, Interval, share_interval
 from unspoken.audit.changes import Intervention, Shown
-from unspoken.audit.context import Answered, Change, Context
+from unspoken.audit.context import Answered, Change, Context, says
 from unspoken.records import Record, wilson
 
 ALPHA = 0.05
@@ -74,15 +74,17 @@ def measure(
     seed: int,
 ) -> Effect:
     """The effect of a change that has been answered; `before` holds the records it is compared with, by problem."""
-    pairs = [(record, before[record.index]) for record in answered.records]
-    now, then = (np.array([record.correct for record in side]) for side in zip(*pairs, strict=True))
+    earlier = [before[record.index] for record in answered.records]
+    now, then = (np.array([record.correct for record in side]) for side in (answered.records, earlier))
     lost, gained = int((then & ~now).sum()), int((now & ~then).sum())
-    num, p_value = len(pairs), mcnemar(lost, gained)
+    num, p_value = len(earlier), mcnemar(lost, gained)
+    flipped = sum(a.prediction != b.prediction for a, b in zip(answered.records, earlier, strict=True))
     followed_before = None
     if answered.followed is not None:
         assert change.donors is not None
-        said = zip(pairs, change.donors, change.examples, strict=True)
-        followed_before = float(np.mean([context.says(b.prediction, donor, asked=e) for (_, b), donor, e in said]))
+        said = zip(earlier, change.donors, change.examples, strict=True)
+        anyway = [says(context.task, record.prediction, donor, asked=example) for record, donor, example in said]
+        followed_before = float(np.mean(anyway))
     return Effect(
         name=intervention.name,
         title=intervention.label.title,
@@ -100,7 +102,7 @@ def measure(
         gained=gained,
         p_value=p_value,
         p_holm=p_value,
-        flips=share_interval(sum(a.prediction != b.prediction for a, b in pairs), num),
+        flips=share_interval(flipped, num),
         followed=None if answered.followed is None else share_interval(int(answered.followed.sum()), num),
         followed_before=followed_before,
     )

@@ -160,7 +160,7 @@ def steering(findings: Findings, path: Path) -> bool:
 
 def elsewhere(findings: Findings, path: Path) -> bool:
     """Accuracy on other problems, left alone and with another problem's thoughts, beside the best shortcut there."""
-    first = [_Place("trained on", findings.clean, _transplanted(findings.effects), _share(findings.shortcut))]
+    first = [_Place("these problems", findings.clean, _transplanted(findings.effects), _share(findings.shortcut))]
     places = first + [
         _Place(e.name, e.accuracy, _transplanted(e.effects), _share(e.shortcut))
         for e in findings.elsewhere

@@ -18,10 +18,9 @@ from unspoken.audit.beyond import (
     ask_elsewhere,
     best_shortcut,
     chance_of,
-    shortcuts_on,
 )
 from unspoken.audit.changes import CLEAN, Change, Identity, Intervention, Permuted
-from unspoken.audit.context import Answered, Context
+from unspoken.audit.context import Answered, Context, says
 from unspoken.audit.effects import (
     Effect,
     corrected,
@@ -50,6 +49,7 @@ from unspoken.audit.verdict import (
     without,
 )
 from unspoken.records import Record
+from unspoken.shortcuts.audit import Audit
 from unspoken.shortcuts.findings import Group
 from unspoken.tasks.base import Split
 
@@ -114,6 +114,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     resamples: int
     seconds: float
+    seconds_by_part: dict[str, float]
     hardware: str
     env: dict[str, Any]
     findings: Findings
@@ -138,6 +139,7 @@ def audit_model(
     context: Context,
     interventions: Sequence[Intervention],
     *,
+    known: Audit | None,
     elsewhere_on: Sequence[Setting],
     split: Split,
     num: int | None,
@@ -147,7 +149,8 @@ def audit_model(
 ) -> tuple[Findings, dict[str, list[Record]]]:
     """Carries everything out: what was found, and every record by the name of its intervention.
 
-    `split`, `num` and `slots` say which problems of other settings are asked, and with how many thoughts.
+    `known` is what shortcuts get on the context's problems; None where ours do not know them. `split`, `num` and
+    `slots` say which problems of other settings are asked, and with how many thoughts.
     """
     on_part("the problems left alone")
     clean = {record.index: record for record in context.clean}
@@ -173,8 +176,6 @@ def audit_model(
     on_part("steering")
     not_steered = refusal(context)
     steering = None if not_steered is not None else steer(context)
-    on_part("shortcuts")
-    known = shortcuts_on(context.examples, context.task)
     found_elsewhere = []
     for setting in elsewhere_on:
         on_part(setting.name)
@@ -253,7 +254,7 @@ def weigh(context: Context, tried: dict[str, Tried], *, chance: float, seed: int
         followed, change = swapped.answered.followed, swapped.change
         assert followed is not None and change.donors is not None
         anyway = [
-            context.says(context.clean[i].prediction, donor, asked=example)
+            says(context.task, context.clean[i].prediction, donor, asked=example)
             for i, donor, example in zip(change.problems.tolist(), change.donors, change.examples, strict=True)
         ]
         follow = share_interval(int(followed.sum()), len(followed))

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, final
 
 import msgspec
 import torch
 
 from unspoken.analysis.bootstrap import RESAMPLES
-from unspoken.audit.beyond import Setting, settings_of
+from unspoken.audit.beyond import Setting, settings_of, shortcuts_on
 from unspoken.audit.context import Context
 from unspoken.audit.figures import draw
 from unspoken.audit.interventions import standard
@@ -69,23 +69,28 @@ def audit_run(
     task = config.task if task is None else task
     most = MOST if num is None else num
     rows = config.batch.evaluation if rows is None else rows
-    started = time.perf_counter()
+    clock = _Clock(on_part)
+    clock("loading")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, found_weights = load_run(run, weights=weights, engine=config.engine)
     model = model.to(device)
     everything = task.examples(split)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         context = Context(model, task, config.method, everything[:most], slots=thoughts, rows=rows, seed=seed)
+        clock("shortcuts")
+        known = shortcuts_on(context.examples, task)
         findings, records = audit_model(
             context,
             standard(context.most),
+            known=known,
             elsewhere_on=settings_of(task) if elsewhere_on is None else elsewhere_on,
             split=split,
             num=most,
             slots=thoughts,
             seed=seed,
-            on_part=on_part,
+            on_part=clock,
         )
+    seconds = clock.stop()
     on_gpu = device.type == "cuda"
     report = AuditReport(
         run=run.resolve().name,
@@ -99,12 +104,12 @@ def audit_run(
         rows=context.rows,
         seed=seed,
         resamples=RESAMPLES,
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(sum(seconds.values()), 1),
+        seconds_by_part={part: round(each, 2) for part, each in seconds.items()},
         hardware=torch.cuda.get_device_name() if on_gpu else f"{processor_name()} ({platform.machine()})",
         env=describe_environment(),
         findings=findings,
     )
-    on_part("figures")
     with _complete_or_nothing(folder) as making:
         (making / "records").mkdir()
         for name, found in records.items():
@@ -114,6 +119,24 @@ def audit_run(
         (making / "audit.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
         (making / "page.md").write_text("\n".join(page(report, drawn)) + "\n")
     return report
+
+
+@final
+class _Clock:
+    """Seconds by part; each lasts until the next one begins."""
+
+    def __init__(self, on_part: Callable[[str], None]) -> None:
+        self._on_part = on_part
+        self._parts: list[tuple[str, float]] = []
+
+    def __call__(self, part: str) -> None:
+        self._on_part(part)
+        self._parts.append((part, time.perf_counter()))
+
+    def stop(self) -> dict[str, float]:
+        """Seconds of every part that has begun."""
+        ends = [begun for _, begun in self._parts[1:]] + [time.perf_counter()]
+        return {part: end - begun for (part, begun), end in zip(self._parts, ends, strict=True)}
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from unspoken.analysis.bootstrap import Interval, share_interval
 from unspoken.audit.changes import Vectors, same_everywhere
-from unspoken.audit.context import Change, Context
+from unspoken.audit.context import Change, Context, says
 from unspoken.tasks.base import Example
 from unspoken.tasks.graphs import Graph, distances
 from unspoken.tokenization import encode
@@ -156,7 +156,9 @@ def steer(context: Context) -> Steering:
         pushes = np.divide(pushes, lengths, out=np.zeros_like(pushes), where=lengths > 0)
         for where in ("last", "every"):
             doses += [_push(context, steered, pushes, direction.name, where, strength) for strength in STRENGTHS]
-    anyway = [context.says(context.clean[i].prediction, context.others[i], asked=context.examples[i]) for i in steered]
+    anyway = [
+        says(context.task, context.clean[i].prediction, context.others[i], asked=context.examples[i]) for i in steered
+    ]
     return Steering(
         num=len(steered),
         before=share_interval(sum(anyway), len(steered)),
