@@ -14,24 +14,25 @@ import pytest
 from command_line import Capture, call, refused
 from tiny_runs import tiny, tree
 from unspoken.analysis.base import Analysis, DoesNotApply, Subject
-from unspoken.analysis.lens import LensFound
+from unspoken.analysis.lens import Lens, LensFound
 from unspoken.analysis.probe import ANALYSES, probe_run
+from unspoken.build import build_model
 from unspoken.config import RunConfig
 from unspoken.curriculum import Curriculum
-from unspoken.methods import NoCoT
+from unspoken.methods import NoCoT, ShuffledThoughts
 from unspoken.shipped import copy_shipped
 from unspoken.tasks.fork import Fork
-from unspoken.train import fit
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shipped models on graphs, and small ones on a task without any."""
     folder = tmp_path_factory.mktemp("runs")
-    for name in ("coconut", "cot", "pause-as-thought"):
+    for name in ("coconut", "cot", "no-cot", "pause-as-thought"):
         copy_shipped(f"demo-planning-{name}", folder / name)
-    fit(tiny(max_steps=2), folder / "pointers")
-    fit(tiny(method=NoCoT(), curriculum=Curriculum(stage_epochs=(1,)), max_steps=2), folder / "pointers-no-cot")
+    _untrained(folder / "pointers")
+    _untrained(folder / "pointers-no-cot", method=NoCoT(), curriculum=Curriculum(stage_epochs=(1,)))
+    _untrained(folder / "shuffled", method=ShuffledThoughts(max_stage=2))
     (folder / "unfinished").mkdir()
     tiny().save(folder / "unfinished" / "config.json")
     return folder
@@ -44,6 +45,14 @@ def here(runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield runs
     for folder in runs.glob("*/probe"):
         shutil.rmtree(folder)
+
+
+def _untrained(folder: Path, **changes: Any) -> None:
+    """The smallest run's folder with random weights: nothing here asks whether they are good."""
+    config = tiny(**changes)
+    folder.mkdir()
+    config.save(folder / "config.json")
+    build_model(config.model, config.task, seed=0).save_pretrained(folder / "final")
 
 
 def _report(folder: Path) -> dict[str, Any]:
@@ -155,6 +164,23 @@ def test_a_method_without_any_stops(here: Path) -> None:
     folder = here / "pointers-no-cot" / "probe" / "test"
     assert "neither thoughts nor steps" in _check_page(folder)
     assert [stop["stop"] for stop in _report(folder)["analyses"]["lens"]["stops"]] == [0]
+
+
+def test_no_cot_on_graphs(here: Path) -> None:
+    """Guards a model that answers at once: what it would name at a first step it never takes means nothing."""
+    probe_run(here / "no-cot", here / "no-cot" / "probe" / "x", num=8)
+    found = _report(here / "no-cot" / "probe" / "x")["analyses"]
+    assert {name for name, each in found.items() if "why" not in each} == {"lens", "spread"}
+    assert "NoCoT answers at once" in found["breadth"]["why"]
+    assert "at least 20 problems, got 8" in found["linear"]["why"]
+
+
+def test_shuffled_thoughts_are_told_apart(here: Path) -> None:
+    """Guards the control that is fed another row's states: its page must not call them this row's thoughts."""
+    probe_run(here / "shuffled", here / "shuffled" / "probe" / "x", num=6, analyses=[Lens()])
+    assert "ShuffledThoughts changes it" in (here / "shuffled" / "probe" / "x" / "page.md").read_text()
+    probe_run(here / "pointers", here / "pointers" / "probe" / "x", num=6, analyses=[Lens()])
+    assert "changes it" not in (here / "pointers" / "probe" / "x" / "page.md").read_text()
 
 
 def test_the_same_seed_gives_the_same_figures(here: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 import msgspec
+import numpy as np
 import torch
 
 from unspoken.analysis.base import Analysis, Beside, DoesNotApply, Subject
@@ -237,7 +238,10 @@ def _page(
 def _what(subject: Subject) -> str:
     most = subject.cache.slots
     if subject.unit == "thought":
-        return f"up to {most} continuous thoughts each"
+        fed = subject.cache.thoughts
+        alike = np.allclose(fed, subject.cache.states[:, : fed.shape[1]], atol=1e-3, equal_nan=True)
+        but = "" if alike else f"; what is fed is not the state shown, {type(subject.method).__name__} changes it"
+        return f"up to {most} continuous thoughts each{but}"
     if subject.unit == "pause":
         return f"up to {most} pauses each, and states are what the model makes of them"
     if subject.unit == "written step":

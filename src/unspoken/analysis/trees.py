@@ -205,7 +205,8 @@ def _panel(axis: Axes, tree: SearchTree, at: dict[int, tuple[float, float]], k: 
         color = _MARKED[tree.marks().get(node, "")]
         axis.scatter(
             [x], [y], s=560 if _long(tree) else 330, edgecolors=color,
-            c=[[1 - 0.95 * value, 1 - 0.55 * value, 1 - 0.3 * value]], linewidths=2.0 if ringed else 0.8, linestyle="-" if ringed else ":", zorder=2,
+            c=[[1 - 0.95 * value, 1 - 0.55 * value, 1 - 0.3 * value]],
+            linewidths=2.0 if ringed else 0.8, linestyle="-" if ringed else ":", zorder=2,
         )  # fmt: skip
         ink = "white" if value > 0.6 else "black"
         axis.text(x, y, _short(each.name), ha="center", va="center", fontsize=6, color=ink, zorder=3)
