@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,6 +54,18 @@ def working(what: str) -> Iterator[None]:
         return
     with console.status(what):
         yield
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """What the package logs comes as notes, a line each, on stderr."""
+    logger, handler = logging.getLogger(PROGRAM), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{PROGRAM}: note: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def leading(args: Sequence[str]) -> tuple[str | None, list[str]]:
