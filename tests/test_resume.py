@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ import torch
 
 from tiny_runs import MODEL, REGISTER, StopAt, digest, final_weights, losses, metrics, tiny, tree
 from unspoken import cli
+from unspoken.checkpoint import checkpoints, newest_whole
 from unspoken.config import AdamW, After, BatchSize, Muon, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.model import LatentLM
 from unspoken.recipes import RECIPES
+from unspoken.reports import StepReport
 from unspoken.specs import GPT2, Words
-from unspoken.train import Interrupted, StepReport, fit
+from unspoken.train import Interrupted, fit
 
 RESUMABLE = {
     "Llama": tiny(),
@@ -97,12 +100,39 @@ def test_resuming_a_finished_run_changes_nothing(finished: tuple[Path, LatentLM]
     assert tree(run) == before
 
 
-def test_a_run_without_checkpoint_says_so(tmp_path: Path) -> None:
-    """Guards against an index error when a run died before its first checkpoint."""
+def test_a_run_can_be_resumed_from_its_first_moment(tmp_path: Path) -> None:
+    """Guards a run that dies before its first checkpoint is due: it begins with one."""
+    fit(tiny(), tmp_path / "whole")
     with pytest.raises(RuntimeError, match="went away"):
         fit(tiny(), tmp_path / "run", observer=StopAt(2, crash=True))
+    fit(tiny(), tmp_path / "run", resume=True)
+    assert digest(tmp_path / "run" / "final") == digest(tmp_path / "whole" / "final")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_run_whose_checkpoints_are_gone_says_so(tmp_path: Path) -> None:
+    """Guards against an index error, and against starting from scratch in silence."""
+    with pytest.raises(Interrupted):
+        fit(tiny(), tmp_path / "run", observer=StopAt(6))
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(ValueError, match="no checkpoint to resume from"):
         fit(tiny(), tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match="no such run folder"):
+        fit(tiny(), tmp_path / "nowhere", resume=True)
+
+
+def test_a_logged_loss_spans_a_stop(tmp_path: Path) -> None:
+    """Guards the seam in a curve: a line after a stop is the mean of all steps since the line before it, not of those
+    since the stop."""
+    config = tiny(log_every=4)
+    fit(config, tmp_path / "whole")
+    run = tmp_path / "run"
+    for i, kill in enumerate((6, 11)):
+        with pytest.raises(RuntimeError, match="went away"):
+            fit(config, run, resume=i > 0, observer=StopAt(kill - kill % 4 + 4, crash=True))
+    fit(config, run, resume=True)
+    assert [line["step"] for line in metrics(run, "step")] == [4, 8, 12, 16, 20]
+    assert losses(run) == losses(tmp_path / "whole")
 
 
 def _cut(path: Path) -> None:
@@ -113,21 +143,117 @@ def _scribble(path: Path) -> None:
     path.write_bytes(b"\x00" * 64)
 
 
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    # The last byte but one: past every header, and no harm to JSON's syntax.
+    data[-5] ^= 4
+    path.write_bytes(data)
+
+
 def unfinished(finished: Path, run: Path) -> None:
     """A copy of a finished run that has yet to reach its end."""
     shutil.copytree(finished, run)
     shutil.rmtree(run / "final")
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, _cut, _scribble])
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
-def test_a_damaged_checkpoint_is_named(name: str, damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
-    """Guards against a traceback from a file reader, or worse, training on with half of the state."""
+FILES = ["model.safetensors", "optimizer.safetensors", "state.json", "generators-0.json", "manifest.json"]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _cut, _scribble, _flip])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_named_and_passed_over(
+    name: str, damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards against a traceback from a file reader, or worse, training on with half of the state or another one."""
     run = tmp_path / "run"
     unfinished(finished[0], run)
     damage(run / "checkpoints" / "step-00000015" / name)
-    with pytest.raises(ValueError, match="step-00000015: not a readable checkpoint"):
+    fit(tiny(), run, resume=True)
+    (message,) = caplog.messages
+    assert "step-00000015: not a whole checkpoint: " in message
+    assert name in message
+    assert message.endswith("; passed over")
+    assert digest(run / "final") == digest(finished[0] / "final")
+    assert losses(run) == losses(finished[0])
+    (entry,) = json.loads((run / "env.json").read_text())["resumed"]
+    assert (entry["step"], len(entry["passed_over"])) == (10, 1)
+    # The damaged one has been replaced.
+    assert newest_whole(run / "checkpoints") == (run / "checkpoints" / "step-00000015", [])
+
+
+def test_a_passed_over_checkpoint_does_not_outlive_the_next_one(
+    finished: tuple[Path, LatentLM], tmp_path: Path
+) -> None:
+    """Guards the checkpoints that are kept: a damaged one of a later step would count as the newest for ever."""
+    run = tmp_path / "run"
+    unfinished(finished[0], run)
+    _cut(run / "checkpoints" / "step-00000015" / "model.safetensors")
+    with pytest.raises(Interrupted):
+        fit(tiny(), run, resume=True, observer=StopAt(12))
+    assert [path.name for path in checkpoints(run / "checkpoints")] == ["step-00000010", "step-00000012"]
+
+
+def test_where_all_checkpoints_are_damaged_all_are_named(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
+    """Guards whoever has to find out what is left."""
+    run = tmp_path / "run"
+    unfinished(finished[0], run)
+    _cut(run / "checkpoints" / "step-00000015" / "model.safetensors")
+    _flip(run / "checkpoints" / "step-00000010" / "optimizer.safetensors")
+    words = (
+        r"step-00000015: .*model\.safetensors has [\d,]+ bytes, expected .*step-00000010: .*optimizer\.safetensors has "
+    )
+    with pytest.raises(ValueError, match=words + "another SHA-256.*no whole checkpoint is left"):
         fit(tiny(), run, resume=True)
+
+
+def as_before_manifests(checkpoint: Path) -> None:
+    """Rewrites a checkpoint as versions without manifests wrote them."""
+    generators = json.loads((checkpoint / "generators-0.json").read_text())
+    state = json.loads((checkpoint / "state.json").read_text())
+    position = {name: state["position"][name] for name in ("step", "epoch", "batch", "best_accuracy", "seconds")}
+    old = {"position": position, "optimizer_groups": state["optimizer_groups"], "torch_rng": generators["torch"]}
+    (checkpoint / "state.json").write_text(json.dumps(old | {"cuda_rng": []}))
+    for name in ("generators-0.json", "manifest.json"):
+        (checkpoint / name).unlink()
+
+
+def test_checkpoints_without_manifest_still_load(
+    finished: tuple[Path, LatentLM], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards runs stopped under an earlier version; what can be seen to be damaged is passed over there too."""
+    run = tmp_path / "run"
+    unfinished(finished[0], run)
+    for name in ("step-00000010", "step-00000015"):
+        as_before_manifests(run / "checkpoints" / name)
+    _cut(run / "checkpoints" / "step-00000015" / "optimizer.safetensors")
+    fit(tiny(), run, resume=True)
+    damaged, unverified = caplog.messages
+    assert "step-00000015: not a whole checkpoint: optimizer.safetensors" in damaged
+    assert "step-00000010: no manifest.json, as in earlier versions, so it is not verified" in unverified
+    assert digest(run / "final") == digest(finished[0] / "final")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _cut])
+def test_a_damaged_env_does_not_end_a_run(
+    damage: Any, finished: tuple[Path, LatentLM], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards the weights: a note on versions is no reason to lose them."""
+    run = tmp_path / "run"
+    unfinished(finished[0], run)
+    damage(run / "env.json")
+    fit(tiny(), run, resume=True)
+    assert "env.json: cannot be read" in caplog.text
+    assert digest(run / "final") == digest(finished[0] / "final")
+
+
+def test_a_torn_line_of_metrics_is_dropped(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:
+    """Guards the next line after a full disk or a power cut, which would stand behind half of another one."""
+    run = tmp_path / "run"
+    unfinished(finished[0], run)
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"kind":"step","step":3,"lo')
+    fit(tiny(), run, resume=True)
+    assert losses(run) == losses(finished[0])
 
 
 def test_a_checkpoint_of_another_model_is_refused(finished: tuple[Path, LatentLM], tmp_path: Path) -> None:

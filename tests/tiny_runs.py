@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from unspoken.config import AdamW, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut
+from unspoken.reports import StepReport, ValidationReport
 from unspoken.specs import Llama
 from unspoken.tasks.hops import Hops
-from unspoken.train import StepReport, ValidationReport
 
 STEPS_PER_EPOCH = 5
 MODEL = Llama(layers=1, width=16, heads=2, mlp_width=32, positions=48)

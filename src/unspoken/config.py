@@ -200,6 +200,11 @@ class RunConfig:
     """Stop after this many optimizer steps; None: the whole curriculum."""
     checkpoint_every: int | None = None
     """Optimizer steps between checkpoints; None: at the end of every epoch."""
+    checkpoint_keep: int = 2
+    """Checkpoints kept, the newest ones; more than one, so that a damaged one costs time and nothing else."""
+    max_loss: float | None = None
+    """Loss a label (mean of a step) above which training stops as diverged; None: ten times that of guessing among all
+    tokens."""
     log_every: int = 10
     """Optimizer steps between lines in metrics.jsonl; reading the loss waits for the device."""
 
@@ -227,7 +232,14 @@ class RunConfig:
             )
         if self.adapter is not None and isinstance(self.optimizer, Muon):
             raise ValueError("Muon is for whole matrices, not for adapters; expected optimizer AdamW, or adapter None")
-        counts = {"max_steps": self.max_steps, "checkpoint_every": self.checkpoint_every, "log_every": self.log_every}
+        if self.max_loss is not None and not 0 < self.max_loss < math.inf:
+            raise ValueError(f"max_loss must be above 0 and finite, or None, got {self.max_loss}")
+        counts = {
+            "max_steps": self.max_steps,
+            "checkpoint_every": self.checkpoint_every,
+            "checkpoint_keep": self.checkpoint_keep,
+            "log_every": self.log_every,
+        }
         for name, value in counts.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

@@ -23,6 +23,7 @@ from itertools import chain
 from math import ceil, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from unspoken.config import RunConfig
@@ -138,10 +139,8 @@ class TrainingData:
         Rows stand as `by_length` has them. Only a method that mixes rows gets them by chance: a donor of the same
         length would tell a row something about its own question.
         """
-        batch, seed = self._config.batch, self._config.seed
-        rows, bucket = batch.rows, batch.bucket
-        together = ceil(rows / ceil(rows / (batch.micro or rows)))
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._examples))
+        rows, bucket = self._config.batch.rows, self._config.batch.bucket
+        order = self._order(epoch)
         begin = start - start % bucket
         ahead = max(1, _ROWS_AHEAD // (rows * bucket)) * bucket
         for first in range(begin, self.steps_per_epoch, bucket):
@@ -149,12 +148,30 @@ class TrainingData:
             if not self._redraws and (first - begin) % ahead == 0:
                 self._keep(order[first * rows : min(first + ahead, self.steps_per_epoch) * rows].tolist())
             found = self.layouts(epoch, order[first * rows : last * rows].tolist())
-            if self._config.method.min_rows() == 1:
-                found = by_length(found, together)
-            batches = [found[k * rows : (k + 1) * rows] for k in range(last - first)]
-            turns = np.random.default_rng([seed, epoch, first]).permutation(len(batches)).tolist()
-            for k in turns[max(0, start - first) :]:
-                yield batches[k]
+            yield from self._cut(epoch, first, found)[max(0, start - first) :]
+
+    def members(self, epoch: int, batch: int) -> list[int]:
+        """Which training examples, by index, are the rows of a global batch."""
+        rows, bucket = self._config.batch.rows, self._config.batch.bucket
+        first = batch - batch % bucket
+        last = min(first + bucket, self.steps_per_epoch)
+        indices = self._order(epoch)[first * rows : last * rows].tolist()
+        found = self.layouts(epoch, indices)
+        index_of = {id(row): index for row, index in zip(found, indices, strict=True)}
+        return [index_of[id(row)] for row in self._cut(epoch, first, found)[batch - first]]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._config.seed, epoch]).permutation(len(self._examples))
+
+    def _cut(self, epoch: int, first: int, found: list[Layout]) -> list[list[Layout]]:
+        """The batches of a bucket, which begins with batch `first` of its epoch, as their turns come."""
+        batch = self._config.batch
+        rows = batch.rows
+        if self._config.method.min_rows() == 1:
+            found = by_length(found, ceil(rows / ceil(rows / (batch.micro or rows))))
+        batches = [found[k : k + rows] for k in range(0, len(found), rows)]
+        turns = np.random.default_rng([self._config.seed, epoch, first]).permutation(len(batches)).tolist()
+        return [batches[k] for k in turns]
 
     def layouts(self, epoch: int, indices: Sequence[int]) -> list[Layout]:
         """The layouts of some examples in an epoch.

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from unspoken.durable import write_whole
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
@@ -42,6 +44,11 @@ class ValidationReport:
     stage: int
     accuracy: float
     num: int
+    thought_norm: float | None
+    """Mean norm of a thought, over a few of the problems; None where the stage has no continuous thoughts."""
+    thought_distance: float | None
+    """Mean distance between two thoughts of one problem, which falls towards 0 when thoughts collapse; None where no
+    problem has two."""
 
 
 class Observer(Protocol):
@@ -61,22 +68,41 @@ class Silent:
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Adds a line to a run's metrics."""
-    with path.open("ab") as file:
-        # msgspec writes null for a loss that is no number; json would write NaN, which is not JSON.
-        file.write(msgspec.json.encode(line) + b"\n")
+    """Adds a line to a run's metrics.
+
+    Raises:
+        OSError: with the file's name, where it cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            # msgspec writes null for a loss that is no number; json would write NaN, which is not JSON.
+            file.write(msgspec.json.encode(line) + b"\n")
+    except OSError as error:
+        # What is buffered is written when the file is closed, and the error of that names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def forget_lines(path: Path, *, after: int, validations_from: int) -> None:
     """Drops lines that tell what happened after a checkpoint, because it will happen again.
 
-    Goes: every line after step `after`, and validations from step `validations_from` on.
+    Goes: every line after step `after`, validations from step `validations_from` on, and what a process that died in
+    the middle of a line has left of it.
     """
     if not path.is_file():
         return
     kept = []
     for text in path.read_bytes().splitlines():
-        line = msgspec.json.decode(text)
-        if line["step"] <= after and (line["kind"] == "step" or line["step"] < validations_from):
+        try:
+            line = msgspec.json.decode(text, type=_Line)
+        except msgspec.MsgspecError:
+            continue
+        if line.step <= after and (line.kind == "step" or line.step < validations_from):
             kept.append(text + b"\n")
-    path.write_bytes(b"".join(kept))
+    write_whole(path, b"".join(kept))
+
+
+class _Line(msgspec.Struct):
+    """What all lines of a run's metrics have."""
+
+    kind: str
+    step: int

@@ -1,6 +1,7 @@
 """fit(): the training loop, one for every method.
 
-1. The run folder gets `config.json` and `env.json`; an existing one is refused, or resumed when asked to.
+1. The run folder appears whole, with `config.json`, `env.json` and a checkpoint of step 0 (`folder.py`); an existing
+   one is refused, or resumed when asked to. It is locked for as long as a process trains in it.
 2. Every epoch has a stage; when a stage (or epoch) starts, the optimizer may drop its moments (`Curriculum`).
 3. A global batch is laid out, cut into micro-batches and over processes, ahead of its step (`loading.py`);
    `Method.loss` gives sums, and the loop divides by the label count of the whole global batch, so that neither
@@ -9,20 +10,19 @@
 4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`,
    and training ends early where `Validation.stop_at` says so.
 5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
-   so resuming means starting at another index. Ctrl-C finishes the step, saves, and says how to resume.
+   so resuming means starting at another index. A damaged checkpoint is passed over for the one before. Ctrl-C and
+   SIGTERM finish the step, save, and say how to resume. After a step that went wrong nothing is saved (`health.py`).
 6. At the end the weights go to `final/`, as a folder stock transformers can load.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import math
-import shutil
-import threading
+import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -31,23 +31,22 @@ from accelerate.utils import gather_object
 from unspoken.backward import COLUMNS, Backward, Launched, Replayed
 from unspoken.batch import Batch
 from unspoken.build import build_model, notes_of
-from unspoken.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
+from unspoken.checkpoint import Position, checkpoints
+from unspoken.checkup import Abandoned, validate
 from unspoken.config import After, RunConfig
-from unspoken.data import TrainingData, tokenize
-from unspoken.environment import describe_environment
-from unspoken.evaluate import evaluate
+from unspoken.data import TrainingData
+from unspoken.durable import write_whole
+from unspoken.folder import RunFolder
+from unspoken.generators import seed_generators
+from unspoken.health import Watch, WentWrong, is_out_of_memory, largest_loss, out_of_memory, refuse_weights, some_of
+from unspoken.keeper import Keeper, together
 from unspoken.loading import Ahead, StepData, Window, stream
 from unspoken.markers import copy_markers
 from unspoken.model import LatentLM
 from unspoken.optimizers import build_optimizers
-from unspoken.reports import Observer, Silent, StepReport, ValidationReport, append_line, forget_lines
-from unspoken.signals import stop_signals
-
-KEEP_CHECKPOINTS = 2
-
-
-class Interrupted(Exception):
-    """Training was stopped by Ctrl-C or SIGTERM; everything is saved and the message says how to go on."""
+from unspoken.refusals import refuse_no_examples, refuse_short_model, refuse_uneven_processes
+from unspoken.reports import Observer, Silent, StepReport
+from unspoken.signals import Interrupted, Stop, stop_signals
 
 
 def fit(
@@ -62,15 +61,20 @@ def fit(
     """Trains a run to its end and leaves it in `out`; the trained model. Resuming a finished run changes nothing.
 
     A run that starts `After` another one trains that first, in `out/first`; `first` names a finished run of it to start
-    from instead.
+    from instead. A resumed run may be given another `batch.micro`; the rest of `config` is what it was.
 
     Raises:
-        ValueError: `out` exists (without `resume`) or holds no run (with it), or config and data do not fit.
+        ValueError: `out` exists (without `resume`), holds no run (with it) or is in use; config and data do not fit;
+            the loss is no number or has diverged; memory or disk are full. The message says what is saved.
         Interrupted: stopped by a signal, with everything saved.
     """
     if resume and (out / "final").is_dir():
         return LatentLM.from_pretrained(out / "final", engine=config.engine)
-    return _Fit(config, out, resume=resume, first=first, observer=observer or Silent(), device=device).run()
+    with ExitStack() as held:
+        found = _Fit(
+            config, out, resume=resume, first=first, observer=observer or Silent(), device=device, held=held
+        )  # fmt: skip
+        return found.run()
 
 
 class _Fit:
@@ -85,94 +89,71 @@ class _Fit:
         first: Path | None,
         observer: Observer,
         device: str | None,
+        held: ExitStack,
     ) -> None:
         self.config, self.out, self.observer, self.device = config, out, observer, device
-        self.accelerator = Accelerator(cpu=device == "cpu")
-        self.main = self.accelerator.is_main_process
-        # Another process may make the folder as soon as it has come this far.
-        if self.main and out.exists() and not resume:
-            raise ValueError(f"{out} exists; choose another --out, or continue it with --resume {out}")
-        self._check_processes()
-        if resume and not isinstance(config.model, After) and not checkpoints(out / "checkpoints"):
+        self.accelerator = accelerator = Accelerator(cpu=device == "cpu")
+        self.main = accelerator.is_main_process
+        self.folder = RunFolder(out)
+        with together(accelerator):
+            if self.main and resume:
+                self.folder.open(held=held)
+            elif self.main:
+                self.folder.refuse_existing()
+        self.again = self.folder.command(config)
+        refuse_uneven_processes(config, accelerator.num_processes)
+        after = isinstance(config.model, After)
+        if resume and not after and not checkpoints(self.folder.checkpoints):
             raise ValueError(f"{out}: no checkpoint to resume from; start it again with another --out")
         # All that can be wrong with data or model shows before the run folder is made.
         examples = config.task.examples("train")
         self.valid = config.task.examples("valid")[: config.validation.examples]
-        for name, found in (("training", examples), ("validation", self.valid)):
-            if not found:
-                raise ValueError(f"{type(config.task).__name__} has no {name} examples")
-        model = None
-        if not isinstance(config.model, After):
-            model = build_model(config.model, config.task, seed=config.seed, engine=config.engine)
-            self._check_lengths(model)
-        if self.main:
-            self._open_folder(resume=resume)
-        self.accelerator.wait_for_everyone()
-        self.bare = self._after(first) if model is None else model
+        refuse_no_examples(config, examples, self.valid)
+        if after:
+            if not resume:
+                with together(accelerator):
+                    if self.main:
+                        self.folder.make(config, lambda at: None, held=held)
+            self.bare = self._after(first)
+        else:
+            self.bare = build_model(config.model, config.task, seed=config.seed, engine=config.engine)
+        refuse_short_model(config, self.bare, self.valid)
         assert self.bare.tokenizer is not None
         self.bare.notes = notes_of(config, self.bare)
         # A tokenizer of its own: the library beneath is not made for two threads, and validation tokenizes too.
         tokenizer = copy.deepcopy(self.bare.tokenizer)
         positions = self.bare.backbone.max_positions
         self.data = TrainingData(config, examples, tokenizer, self.bare.marks, positions=positions)
-        device_type = self.accelerator.device.type
+        device_type = accelerator.device.type
         self.optimizers = build_optimizers(config.optimizer, self.bare, fused=device_type in ("cpu", "cuda"))
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.watch = Watch(largest_loss(config.max_loss, self.bare.lm.config.vocab_size))
+        self.keeper = Keeper(accelerator, config, self.folder, self.bare, tuple(self.optimizers))
+        self.running: Batch | None = None
         self.position = Position()
-        self.metrics = out / "metrics.jsonl"
         if resume:
-            self._load()
+            self.position = self.keeper.load()
         else:
-            torch.manual_seed(config.seed + self.accelerator.process_index)
-        self.model, *self.optimizers = self.accelerator.prepare(self.bare, *self.optimizers)
-        on_one_gpu = self.accelerator.device.type == "cuda" and self.accelerator.num_processes == 1
+            seed_generators(config.seed, accelerator.process_index, step=0)
+            if not after:
+                self.keeper.begin(self.position, held=held)
+        self.model, *self.optimizers = accelerator.prepare(self.bare, *self.optimizers)
+        on_one_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
         self.graphs = config.engine == "graphs" and on_one_gpu
         self.backward: Backward = (
-            Replayed(self._loss, self.accelerator.device)
-            if self.graphs
-            else Launched(self._loss, self.accelerator.backward)
+            Replayed(self._loss, accelerator.device) if self.graphs else Launched(self._loss, accelerator.backward)
         )
         self.steps_per_epoch = self.data.steps_per_epoch
         self.num_steps = min(config.curriculum.epochs * self.steps_per_epoch, config.max_steps or 2**62)
+        self.window = self._window()
 
-    def _check_processes(self) -> None:
-        """Refuses batches that processes could not share evenly: they would wait for each other for ever."""
-        config, num = self.config, self.accelerator.num_processes
-        if config.batch.rows % num:
-            raise ValueError(f"batch.rows must be a multiple of the {num} processes, got {config.batch.rows}")
-        rows = config.batch.rows // num
-        smallest = rows // -(-rows // (config.batch.micro or rows))
-        if smallest < config.method.min_rows():
-            raise ValueError(
-                f"{type(config.method).__name__} needs at least {config.method.min_rows()} rows in a forward pass, but "
-                f"{num} processes leave it {smallest}; raise --batch.rows"
-            )
-
-    def _open_folder(self, *, resume: bool) -> None:
-        """A new folder with config and environment; a resumed one remembers each environment it went on in."""
-        environment, path = describe_environment(), self.out / "env.json"
-        if resume:
-            before = json.loads(path.read_text())
-            environment = {**before, "resumed": [*before.get("resumed", []), environment]}
-        else:
-            self.out.mkdir(parents=True)
-            self.config.save(self.out / "config.json")
-        path.write_text(json.dumps(environment, indent=2) + "\n")
-
-    def _check_lengths(self, model: LatentLM) -> None:
-        """Refuses a model too short for what validation will ask of it, in whichever stage."""
-        config, limit = self.config, model.backbone.max_positions
-        assert model.tokenizer is not None
-        if limit is None:
-            return
-        for tokens in tokenize(self.valid, config.task, model.tokenizer):
-            for stage, length in enumerate(config.curriculum.stage_epochs):
-                needed = len(config.method.prompt(tokens, model.marks, stage=stage)) + config.task.max_new_tokens
-                if length and needed > limit:
-                    raise ValueError(
-                        f"stage {stage} needs {needed} positions for a validation prompt and its answer, but the model "
-                        f"has {limit}; raise --model.positions"
-                    )
+    def _window(self) -> Window:
+        """Goes on summing where the last process left off, so that the curve has no seam."""
+        window, position = Window(), self.position
+        if position.pending_labels:
+            window.num_labels = position.pending_labels
+            window.loss = torch.tensor(position.pending_loss if self.main else 0.0, device=self.accelerator.device)
+        return window
 
     def _after(self, first: Path | None) -> LatentLM:
         """The model another run ends with, trained now where it is not there yet."""
@@ -180,7 +161,7 @@ class _Fit:
         assert isinstance(spec, After)
         remembered = self.out / "first.txt"
         if first is not None:
-            remembered.write_text(f"{first.resolve()}\n")
+            write_whole(remembered, f"{first.resolve()}\n".encode())
         elif remembered.is_file() and (Path(remembered.read_text().strip()) / "final").is_dir():
             first = Path(remembered.read_text().strip())
         if first is None:
@@ -190,60 +171,69 @@ class _Fit:
                     fit(spec.first, first, resume=first.is_dir(), observer=self.observer, device=self.device)
                 except Interrupted as stopped:
                     raise Interrupted(
-                        f"stopped in the first run, saved; continue with: unspoken train --resume {self.out}"
+                        f"stopped in the first run, saved; continue with: {self.again}", stopped.asked
                     ) from stopped
         elif RunConfig.load(first / "config.json") != spec.first:
             raise ValueError(f"{first} is not a run of model.first; unspoken show {first} tells what it is")
         model = LatentLM.from_pretrained(first / "final", engine=self.config.engine)
         if spec.marker_from == "bot":
             copy_markers(model.lm, model.marks)
-        self._check_lengths(model)
         return model
 
     def run(self) -> LatentLM:
-        position, config = self.position, self.config
-        started = time.perf_counter() - position.seconds
-        window = Window()
-        with stop_signals() as stop, self._steps_ahead() as steps:
-            # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
-            while position.step < self.num_steps or position.batch:
-                epoch = position.epoch
-                if position.batch == 0 and config.curriculum.starts_afresh(epoch):
-                    for optimizer in self.optimizers:
-                        optimizer.state.clear()
-                for _ in range(position.batch, self.steps_per_epoch):
-                    if position.step >= self.num_steps:
-                        break
-                    self._step(window.wait(steps), window)
-                    position.step, position.batch = position.step + 1, position.batch + 1
-                    position.seconds = time.perf_counter() - started
-                    last = position.step >= self.num_steps
-                    if position.step % config.log_every == 0 or last:
-                        self._log_step(epoch, window)
-                        window = Window()
-                    if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
-                        self._save()
-                    if self._stopping(stop, last=last):
-                        self._save()
-                        raise Interrupted(
-                            f"stopped at step {position.step} of {self.num_steps}, saved; continue with: "
-                            f"unspoken train --resume {self.out}"
-                        )
-                stage_end = config.curriculum.stage(epoch + 1) != config.curriculum.stage(epoch)
-                final_epoch = position.step >= self.num_steps or epoch + 1 == config.curriculum.epochs
-                if stage_end or final_epoch or (epoch + 1) % config.validation.every_epochs == 0:
-                    reached = self._validate(epoch)
-                    if reached:
-                        break
-                position.epoch, position.batch = epoch + 1, 0
-                position.seconds = time.perf_counter() - started
-                if not config.checkpoint_every and position.step < self.num_steps:
-                    self._save()
-        if self.main:
-            self._publish("final")
-        self.accelerator.wait_for_everyone()
+        try:
+            with stop_signals() as stop, self._steps_ahead() as steps:
+                if self.position.step == 0 and not checkpoints(self.folder.checkpoints):
+                    self.keeper.save(self.position)
+                self._loop(steps, stop)
+            self.keeper.publish("final")
+        except WentWrong as wrong:
+            raise ValueError(self._what_went_wrong(wrong)) from wrong
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            said = out_of_memory(self.running, self.config, step=self.position.step, again=self.again)
+            raise ValueError(f"{said}; {self.keeper.newest}") from error
+        except OSError as error:
+            raise ValueError(
+                f"{error.filename or self.out}: {error.strerror or error}; stopped after step {self.position.step}, "
+                f"{self.keeper.newest}; once it can be written, continue with: {self.again}"
+            ) from error
         self.bare.eval()
         return self.bare
+
+    def _loop(self, steps: Ahead[StepData], stop: Stop) -> None:
+        position, config = self.position, self.config
+        started = time.perf_counter() - position.seconds
+        # A run stopped at its very last step still has that epoch's end, and so a validation, before it.
+        while position.step < self.num_steps or position.batch:
+            epoch = position.epoch
+            if position.batch == 0 and config.curriculum.starts_afresh(epoch):
+                for optimizer in self.optimizers:
+                    optimizer.state.clear()
+            for _ in range(position.batch, self.steps_per_epoch):
+                if position.step >= self.num_steps:
+                    break
+                self._step(self.window.wait(steps))
+                position.step, position.batch = position.step + 1, position.batch + 1
+                position.seconds = time.perf_counter() - started
+                last = position.step >= self.num_steps
+                if position.step % config.log_every == 0 or last:
+                    self._log_step(epoch, self.window)
+                    self.window = Window()
+                if config.checkpoint_every and position.step % config.checkpoint_every == 0 and not last:
+                    self._save()
+                self._stop_where_asked(stop, last=last)
+            stage_end = config.curriculum.stage(epoch + 1) != config.curriculum.stage(epoch)
+            final_epoch = position.step >= self.num_steps or epoch + 1 == config.curriculum.epochs
+            if stage_end or final_epoch or (epoch + 1) % config.validation.every_epochs == 0:
+                reached = self._validate(epoch, stop)
+                if reached:
+                    break
+            position.epoch, position.batch = epoch + 1, 0
+            position.seconds = time.perf_counter() - started
+            if not config.checkpoint_every and position.step < self.num_steps:
+                self._save()
 
     def _steps_ahead(self) -> Ahead[StepData]:
         config, accelerator = self.config, self.accelerator
@@ -261,17 +251,34 @@ class _Fit:
         # A bucket is laid out in one go; with this room the next one is begun before the last is used up.
         return Ahead(steps, depth=config.batch.bucket + 2)
 
-    def _stopping(self, stop: threading.Event, *, last: bool) -> bool:
-        """Whether any process was asked to stop: all must do so after the same step."""
-        if self.accelerator.num_processes == 1:
-            return stop.is_set()
-        # Asking the others waits for the device, so it is done when the loss is read anyway.
-        if self.position.step % self.config.log_every and not last:
-            return False
-        asked = torch.tensor(float(stop.is_set()), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum") > 0)
+    def _save(self) -> None:
+        """Writes a checkpoint, of a training that is in order."""
+        self._look()
+        refuse_weights(self.bare, self.position.step)
+        pending, position = self.window.loss, self.position
+        position.pending_loss = 0.0 if pending is None else float(self.accelerator.reduce(pending, "sum"))
+        position.pending_labels = self.window.num_labels
+        self.keeper.save(position)
 
-    def _step(self, step: StepData, window: Window) -> None:
+    def _stop_where_asked(self, stop: Stop, *, last: bool) -> None:
+        """Saves and ends where any process was asked to stop: all must do so after the same step."""
+        asked = int(stop.asked or 0)
+        if self.accelerator.num_processes > 1:
+            # Asking the others waits for the device, so it is done when the loss is read anyway.
+            if self.position.step % self.config.log_every and not last:
+                return
+            asked = max(gather_object([asked]))
+        if asked:
+            self._interrupt(asked)
+
+    def _interrupt(self, asked: int) -> NoReturn:
+        self._save()
+        raise Interrupted(
+            f"stopped at step {self.position.step} of {self.num_steps}, saved; continue with: {self.again}",
+            signal.Signals(asked),
+        )
+
+    def _step(self, step: StepData) -> None:
         config, accelerator = self.config, self.accelerator
         factor = self._lr_factor()
         for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
@@ -280,13 +287,15 @@ class _Fit:
         self.model.train()
         total = torch.zeros((), device=accelerator.device)
         for batch in step.micro:
+            self.running = batch
             # Distributed wrappers average gradients over processes; the sum is what is wanted.
             total += self.backward(batch, accelerator.num_processes / max(step.num_labels, 1))
         norm = self._clip()
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=not self.graphs)
-        window.add(step, total, config.optimizer.lr * factor, norm)
+        self.watch.add(self.position.step + 1, total / max(step.num_labels, 1), norm)
+        self.window.add(step, total, config.optimizer.lr * factor, norm)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         device = self.accelerator.device
@@ -330,66 +339,45 @@ class _Fit:
         )
         self._write({"kind": "step", **vars(report), "seconds": self.position.seconds})
         self.observer.on_step(report)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} at step {self.position.step}; lower --optimizer.lr or set --optimizer.clip-norm"
-            )
+        self._look()
 
-    def _validate(self, epoch: int) -> bool:
+    def _validate(self, epoch: int, stop: Stop) -> bool:
         """Measures and reports; whether the accuracy is there at which training ends."""
-        config, accelerator = self.config, self.accelerator
-        stage = config.curriculum.stage(epoch)
-        mine = self.valid[accelerator.process_index :: accelerator.num_processes]
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            records = evaluate(
-                self.bare, config.task, config.method, mine, rows=config.batch.evaluation, stage=stage
+        config, position = self.config, self.position
+        self.running = None
+        try:
+            report = validate(
+                self.accelerator, self.bare, config, self.valid, step=position.step, epoch=epoch, stop=stop
             )  # fmt: skip
-        correct = gather_object([record.correct for record in records])
-        report = ValidationReport(
-            recipe=config.recipe,
-            step=self.position.step,
-            epoch=epoch,
-            stage=stage,
-            accuracy=sum(correct) / len(correct),
-            num=len(correct),
-        )
-        self._write({"kind": "validation", **vars(report), "seconds": self.position.seconds})
+        except Abandoned as abandoned:
+            # It is done again when the run goes on.
+            self._interrupt(abandoned.asked)
+        line = {name: value for name, value in vars(report).items() if value is not None}
+        self._write({"kind": "validation", **line, "seconds": self.position.seconds})
         self.observer.on_validation(report)
-        best = self.position.best_accuracy
-        if stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
-            self.position.best_accuracy = report.accuracy
-            if self.main:
-                self._publish("best")
-        stop_at = config.validation.stop_at
-        return stop_at is not None and stage == config.curriculum.last_stage and report.accuracy >= stop_at
-
-    def _publish(self, name: str) -> None:
-        """Saves the model under a name that is there only when it is whole."""
-        partial = self.out / f".{name}"
-        shutil.rmtree(partial, ignore_errors=True)
-        self.bare.save_pretrained(partial)
-        shutil.rmtree(self.out / name, ignore_errors=True)
-        partial.rename(self.out / name)
-
-    def _save(self) -> None:
-        if self.main:
-            save_checkpoint(
-                self.out / "checkpoints", self.bare, self.optimizers, self.position, keep=KEEP_CHECKPOINTS
-            )  # fmt: skip
-        self.accelerator.wait_for_everyone()
-
-    def _load(self) -> None:
-        found = checkpoints(self.out / "checkpoints")
-        if found:
-            self.position = load_checkpoint(found[-1], self.bare, self.optimizers)
-        else:
-            # Stopped before its first checkpoint, while the first run trained or soon after: it begins anew.
-            torch.manual_seed(self.config.seed + self.accelerator.process_index)
-        if self.main:
-            # In the middle of an epoch the validation of this very step is yet to come.
-            position = self.position
-            forget_lines(self.metrics, after=position.step, validations_from=position.step + (position.batch == 0))
+        best, stop_at = position.best_accuracy, config.validation.stop_at
+        if report.stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
+            position.best_accuracy = report.accuracy
+            refuse_weights(self.bare, position.step)
+            self.keeper.publish("best")
+        return stop_at is not None and report.stage == config.curriculum.last_stage and report.accuracy >= stop_at
 
     def _write(self, line: dict[str, Any]) -> None:
+        with together(self.accelerator):
+            if self.main:
+                self.folder.write(line)
+
+    def _look(self) -> None:
+        """Raises WentWrong where a step since the last look did."""
+        self.watch.look(lambda shares: self.accelerator.reduce(shares, "sum"))
+
+    def _what_went_wrong(self, wrong: WentWrong) -> str:
+        epoch, batch = divmod(wrong.step - 1, self.steps_per_epoch)
+        examples, file = self.data.members(epoch, batch), self.folder.stopped
         if self.main:
-            append_line(self.metrics, line)
+            details = {"step": wrong.step, "epoch": epoch, "batch": batch, "examples": examples, **wrong.figures}
+            self.folder.went_wrong({"why": str(wrong), **details})
+        return (
+            f"{wrong}; lower --optimizer.lr or set --optimizer.clip-norm. It was batch {batch} of epoch {epoch}, "
+            f"training examples {some_of(examples, str(file))}; nothing was saved after it, {self.keeper.newest}"
+        )

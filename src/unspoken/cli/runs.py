@@ -14,7 +14,7 @@ import tyro
 
 from unspoken.cli.arguments import PROGRAM, Nothing, leading, notes, parse
 from unspoken.config import After, RunConfig
-from unspoken.specs import Engine
+from unspoken.specs import Engine, Lora
 from unspoken.tracking import Together, Tool, trackers
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def _config_of(what: str) -> RunConfig:
 class _Train:
     """Train a recipe, or continue a run."""
 
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    # Whether a run has an adapter is no subcommand of its own: its flags are there where the run has one.
+    config: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands]
     """The run."""
     out: Path | None = None
     """Run folder, which must not exist; None: runs/ and the recipe's name."""
@@ -101,8 +102,9 @@ def train(args: Sequence[str]) -> None:
         resumed = parse(_Resume, rest, name="train")
         run = resumed.resume
         config = RunConfig.load(run / "config.json")
-        micro, evaluation = resumed.micro or config.batch.micro, resumed.evaluation or config.batch.evaluation
-        config = replace(config, batch=replace(config.batch, micro=micro, evaluation=evaluation))
+        given = {"micro": resumed.micro, "evaluation": resumed.evaluation}
+        batch = replace(config.batch, **{name: rows for name, rows in given.items() if rows is not None})
+        config = replace(config, batch=batch)
         _fit(config, run, resume=True, report_to=resumed.report_to)
         return
     if recipe is None:
@@ -117,6 +119,8 @@ def train(args: Sequence[str]) -> None:
     from unspoken.recipes import find_recipe
 
     base = find_recipe(recipe)
+    if base.adapter is None and any(arg.startswith("--adapter.") for arg in rest):
+        base = replace(base, adapter=Lora())
     options = parse(_Train, rest, name=f"train {recipe}", default=_Train(config=base))
     config = options.config
     # --seed is the whole run's; --model.first.seed can still say otherwise.
