@@ -114,7 +114,7 @@ def write_page(names: list[str]) -> None:
             ("frontier", "% of values on the right hop", percent),
             ("candidates", "nodes of that hop it is undecided between", plain),
         ):
-            cells = ["-" if stop is None else show(stop[key]) for stop in at]
+            cells = ["-" if stop is None else show(stop["measures"][key]["found"]) for stop in at]
             rows.append((f"after {k}: {title}", cells))
     lines = [
         "# What is in the thoughts, and are they used?",
