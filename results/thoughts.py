@@ -16,6 +16,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from unspoken.cli import main as unspoken
 from unspoken.paper import method_name
 from unspoken.shipped import FOLDER, copy_shipped
@@ -67,7 +69,11 @@ def keep(run: Path) -> None:
             if path.suffix in SMALL:
                 copied = target / path.relative_to(run / what / "test")
                 copied.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, copied)
+                if path.suffix == ".png":
+                    # A hundred colours are all that a figure has, and a third of the size.
+                    Image.open(path).convert("RGB").quantize(128).save(copied, optimize=True)
+                else:
+                    shutil.copy2(path, copied)
         page = target / "page.md"
         # Vector figures stay where they were made: the repository keeps one picture of each.
         page.write_text(re.sub(r"\[SVG\]\([^)]*\)(, )?", "", page.read_text()))
