@@ -20,12 +20,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
@@ -46,6 +48,22 @@ def worked_out_again(cheap: Callable[..., Tensor], *inputs: Tensor, draws: bool 
     again = checkpoint(cheap, *inputs, use_reentrant=False, preserve_rng_state=draws)
     assert isinstance(again, Tensor)
     return again
+
+
+def draws(layer: nn.Module) -> bool:
+    """Whether a linear layer draws random numbers, as one whose adapter has dropout does in training."""
+    return layer.training and any(isinstance(part, nn.Dropout) and part.p > 0 for part in layer.modules())
+
+
+def through_hooks(layer: nn.Module, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`block(x)`, which runs a layer's submodules, with the hooks of the layer itself before and after it."""
+    if not layer._forward_hooks:
+        return block(x)
+    layer.forward = block
+    try:
+        return layer(x)
+    finally:
+        del layer.forward
 
 
 class Memory(ABC):
@@ -160,8 +178,14 @@ class Blocks(ABC):
 
     @property
     def hooked(self) -> bool:
-        """Whether somebody listens to, or wraps, whole blocks: these are not called as modules here."""
-        return any(layer._forward_hooks or layer._forward_pre_hooks for layer in self.layers)
+        """Whether somebody listens to whole blocks, who wants to see what the library's own take and give.
+
+        Sharded blocks (FSDP2) have two hooks, which gather weights and see to it that the backward pass does.
+        """
+        return any(
+            len(layer._forward_hooks) + len(layer._forward_pre_hooks) > 2 * isinstance(layer, FSDPModule)
+            for layer in self.layers
+        )
 
     @property
     @abstractmethod
@@ -207,19 +231,26 @@ class Blocks(ABC):
         `sparing` keeps, for a backward pass, what enters a block and its keys and values, and nothing else.
         """
         x = self.enter(embeds, places)
-        for index, layer in enumerate(self.layers):
+
+        def block(index: int, x: Tensor) -> Tensor:
+            layer = self.layers[index]
             kept = keep if index == len(self.layers) - 1 else x.shape[1]
             if sparing and torch.is_grad_enabled():
                 assert isinstance(memory, Growing)
                 x, k, v = self._again(layer, x, places, mask, kept, memory.pieces[index])
                 memory.keep(index, k, v)
-                continue
+                return x
             q, k, v = self.project(layer, x, places, kept)
+            shown = mask
             if kept < x.shape[1]:
-                x, mask = x[:, -kept:], mask[:, :, -kept:]
+                x, shown = x[:, -kept:], mask[:, :, -kept:]
             scale, dropout = self.attention(layer)
-            attended = memory.attend(index, q, k, v, mask=mask, scale=scale, dropout=dropout if layer.training else 0.0)
-            x = self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1))
+            dropout = dropout if layer.training else 0.0
+            attended = memory.attend(index, q, k, v, mask=shown, scale=scale, dropout=dropout)
+            return self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1))
+
+        for index, layer in enumerate(self.layers):
+            x = through_hooks(layer, partial(block, index), x)
         return self.leave(x)
 
     def _again(
@@ -272,7 +303,8 @@ class GPT2Blocks(Blocks):
         def leave(inner: Tensor) -> Tensor:
             return layer.mlp.c_proj(F.gelu(inner, approximate="tanh"))
 
-        return x + layer.mlp.dropout(worked_out_again(leave, layer.mlp.c_fc(layer.ln_2(x))))
+        inner = layer.mlp.c_fc(layer.ln_2(x))
+        return x + layer.mlp.dropout(worked_out_again(leave, inner, draws=draws(layer.mlp.c_proj)))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return self.base.ln_f(x)
@@ -324,7 +356,7 @@ class _Rotary(Blocks):
         def leave(gate: Tensor, up: Tensor) -> Tensor:
             return mlp.down_proj(mlp.act_fn(gate) * up)
 
-        return x + worked_out_again(leave, mlp.gate_proj(normed), mlp.up_proj(normed))
+        return x + worked_out_again(leave, mlp.gate_proj(normed), mlp.up_proj(normed), draws=draws(mlp.down_proj))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return self.base.norm(x)

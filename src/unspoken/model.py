@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unspoken import processor
+from unspoken.adapters import adapted, merged, save_adapter
 from unspoken.backbones import Session, backbone_of
 from unspoken.batch import Plan, collate, even_chunks
 from unspoken.generate import Sampling, Written, run_and_decode, write_batch
@@ -127,7 +128,9 @@ class LatentLM(nn.Module):
         Stock `generate` on it runs *without thoughts*: only `LatentLM` feeds hidden states back.
         """
         folder = Path(path)
-        self.lm.save_pretrained(folder)
+        merged(self.lm).save_pretrained(folder)
+        if adapted(self.lm):
+            save_adapter(self.lm, folder / "adapter")
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
         self.notes.write(folder)

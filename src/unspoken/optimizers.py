@@ -18,7 +18,7 @@ from unspoken.model import LatentLM
 
 
 def build_optimizers(spec: OptimizerSpec, model: LatentLM, *, fused: bool) -> list[Optimizer]:
-    """The optimizers of a model's weights; every weight is in exactly one of them.
+    """The optimizers of a model's weights; every weight that is trained is in exactly one of them.
 
     `fused` takes torch's fused AdamW, which CPU and CUDA have.
 
@@ -29,7 +29,11 @@ def build_optimizers(spec: OptimizerSpec, model: LatentLM, *, fused: bool) -> li
         case AdamW():
             return [
                 torch.optim.AdamW(
-                    model.parameters(), lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused
+                    [p for p in model.parameters() if p.requires_grad],
+                    lr=spec.lr,
+                    betas=spec.betas,
+                    weight_decay=spec.weight_decay,
+                    fused=fused,
                 )
             ]
         case Muon():

@@ -28,6 +28,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from unspoken.adapters import add_lora, check_base
 from unspoken.backward import COLUMNS, Backward, Launched, Replayed
 from unspoken.batch import Batch
 from unspoken.build import build_model, notes_of
@@ -118,6 +119,8 @@ class _Fit:
         else:
             self.bare = build_model(config.model, config.task, seed=config.seed, engine=config.engine)
         refuse_short_model(config, self.bare, self.valid)
+        if config.adapter is not None:
+            add_lora(self.bare.lm, config.adapter, self.bare.marks, seed=config.seed)
         assert self.bare.tokenizer is not None
         self.bare.notes = notes_of(config, self.bare)
         # A tokenizer of its own: the library beneath is not made for two threads, and validation tokenizes too.
@@ -137,6 +140,10 @@ class _Fit:
             seed_generators(config.seed, accelerator.process_index, step=0)
             if not after:
                 self.keeper.begin(self.position, held=held)
+        if config.adapter is not None:
+            with together(accelerator):
+                if self.main:
+                    check_base(self.bare.lm, out / "base.txt")
         self.model, *self.optimizers = accelerator.prepare(self.bare, *self.optimizers)
         on_one_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
         self.graphs = config.engine == "graphs" and on_one_gpu

@@ -7,7 +7,7 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 from __future__ import annotations
 
 from unspoken.config import RunConfig
-from unspoken.recipes import demo, gsm8k, multiplication, own, planning, prontoqa, prosqa, smollm2, speedrun
+from unspoken.recipes import demo, gsm8k, llama, multiplication, own, planning, prontoqa, prosqa, smollm2, speedrun
 from unspoken.recipes.rows import Recipe
 from unspoken.suggest import nearest
 
@@ -18,6 +18,7 @@ RECIPES: dict[str, Recipe] = {
     **prontoqa.RECIPES,
     **gsm8k.RECIPES,
     **smollm2.RECIPES,
+    **llama.RECIPES,
     **multiplication.RECIPES,
     **own.RECIPES,
     **speedrun.RECIPES,
