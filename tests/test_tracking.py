@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -264,7 +266,15 @@ def test_wandb_offline_keeps_the_run(here: Path) -> None:
 @needs("trackio")
 @pytest.mark.filterwarnings("ignore")
 def test_trackio_keeps_the_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards the real library's interface: one run of one name, with every step."""
+    """Guards the real library's interface: one run of one name, with every step, over a resume."""
     monkeypatch.setenv("TRACKIO_DIR", str(here / "trackio"))
-    call("train tiny/coconut --out run --max-steps 3 --report-to trackio")
-    assert list((here / "trackio").rglob("*.db"))
+    with pytest.raises(Interrupted), Tracker("trackio", Path("run"), tiny()) as tracker:
+        fit(tiny(), Path("run"), observer=Together([tracker, StopAt(7)]))
+    call("train --resume run")
+    (file,) = (here / "trackio").rglob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        rows = base.execute("select run_name, step, metrics from metrics").fetchall()
+    assert {name for name, _, _ in rows} == {json.loads((here / "run" / FILE_NAME).read_text())["id"]}
+    logged = {step: json.loads(values) for _, step, values in rows if b"train/loss" in bytes(values)}
+    told = {step: values["train/loss"] for step, values in logged.items()}
+    assert told == pytest.approx(losses(here / "run"))

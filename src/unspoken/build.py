@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from unspoken.config import RunConfig
+from unspoken.config import After, RunConfig
 from unspoken.layout import Tokens
 from unspoken.markers import add_markers
 from unspoken.model import LatentLM
@@ -29,7 +29,11 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
         ValueError: as `build_tokenizer`, `Pretrained.found` and `LatentLM.from_pretrained`.
     """
     if isinstance(spec, Pretrained):
-        return LatentLM.from_pretrained(spec.found(), engine=engine)
+        found = LatentLM.from_pretrained(spec.found(), engine=engine)
+        assert found.tokenizer is not None
+        # An imported model may have no row for the pause; what is trained has one for every marker.
+        add_markers(found.lm, found.tokenizer)
+        return LatentLM(found.lm, found.tokenizer, found.notes, engine=engine)
     assert isinstance(spec, Llama | GPT2), f"no architecture for {type(spec).__name__}"
     tokenizer = build_tokenizer(spec.tokenizer, task)
     with torch.random.fork_rng(devices=[]):
@@ -43,8 +47,8 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
     return LatentLM(lm, tokenizer, engine=engine)
 
 
-def notes_of(config: RunConfig, model: LatentLM) -> Notes:
-    """What a model trained by this run says of itself."""
+def notes_of(config: RunConfig, model: LatentLM, *, example: str | None = None) -> Notes:
+    """What a model trained by this run says of itself; `example` is one of its questions."""
     tokenizer, marks = model.tokenizer, model.marks
     assert tokenizer is not None
     # A chain as long as any, so that methods with one slot a step show all of them.
@@ -55,7 +59,19 @@ def notes_of(config: RunConfig, model: LatentLM) -> Notes:
         recipe=config.recipe,
         method=type(config.method).__name__,
         task=type(config.task).__name__,
+        base_model=_base_of(config.model),
+        num_stages=config.method.stages,
+        seed=config.seed,
+        example=example,
+        max_new_tokens=config.task.max_new_tokens,
     )
+
+
+def _base_of(spec: ModelSpec) -> str | None:
+    """What the first of a chain of runs started from; None: random weights."""
+    while isinstance(spec, After):
+        spec = spec.first.model
+    return spec.path if isinstance(spec, Pretrained) else None
 
 
 def _scale(lm: PreTrainedModel, spec: Llama) -> None:

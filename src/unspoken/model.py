@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from unspoken import processor
 from unspoken.adapters import adapted, merged, save_adapter
 from unspoken.backbones import Session, backbone_of
 from unspoken.batch import Plan, collate, even_chunks
+from unspoken.cards import write_card
 from unspoken.generate import Sampling, Written, run_and_decode, write_batch
+from unspoken.hub import Hub, upload
 from unspoken.layout import MARKERS, Layout, Marks, lay_out
 from unspoken.markers import find_markers, find_or_add_markers
 from unspoken.notes import Notes
@@ -123,17 +126,30 @@ class LatentLM(nn.Module):
         return cls(lm, tokenizer, Notes.read(folder), engine=engine)
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Writes model, tokenizer and our notes; stock transformers loads the folder as the plain base model.
+        """Writes model, tokenizer, our notes and a card; stock transformers loads the folder as the plain base model.
 
         Stock `generate` on it runs *without thoughts*: only `LatentLM` feeds hidden states back.
         """
-        folder = Path(path)
+        self._save(Path(path), source=".")
+
+    def _save(self, folder: Path, *, source: str) -> None:
         merged(self.lm).save_pretrained(folder)
         if adapted(self.lm):
             save_adapter(self.lm, folder / "adapter")
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
         self.notes.write(folder)
+        write_card(folder, source=source)
+
+    def push_to_hub(self, name: str, *, private: bool = False, hub: Hub | None = None) -> str:
+        """Uploads what `save_pretrained` writes, its card naming the repository; the address of the commit.
+
+        The repository (`user/name`) is made where it is not there. `hub` stands for `huggingface_hub.HfApi()`.
+
+        Raises:
+            ValueError: as `hub.upload`.
+        """
+        return upload(partial(self._save, source=name), name, private=private, hub=hub)
 
     @property
     def marks(self) -> Marks:

@@ -6,7 +6,27 @@ from pathlib import Path
 
 import msgspec
 
+from unspoken.durable import write_whole
+
 FILE_NAME = "unspoken.json"
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was measured on this model: the part of a `Summary` that a reader of its card asks for."""
+
+    name: str
+    """The evaluation's folder in the run."""
+    task: str
+    split: str
+    num: int
+    num_correct: int
+    tokens: float
+    """Mean tokens written."""
+    thoughts: float
+    """Mean continuous thoughts."""
+    hardware: str = ""
+    commit: str | None = None
+    """Commit of the code that evaluated."""
 
 
 class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +40,23 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     recipe: str | None = None
     method: str | None = None
     task: str | None = None
+    base_model: str | None = None
+    """What training started from, as its run named it; None: not known, or random weights."""
+    stage: int | None = None
+    """The stage in which these weights were saved."""
+    num_stages: int | None = None
+    step: int | None = None
+    """Optimizer steps behind these weights, those of a run before not counted."""
+    seed: int | None = None
+    example: str | None = None
+    """A question of the kind the model was trained on."""
+    max_new_tokens: int | None = None
+    """As many as any of those questions takes to answer."""
+    evaluations: tuple[Evaluation, ...] = ()
+
+    def at(self, *, stage: int, step: int) -> Notes:
+        """The notes of weights saved at a step of a stage."""
+        return msgspec.structs.replace(self, stage=stage, step=step)
 
     @classmethod
     def read(cls, folder: Path) -> Notes:
@@ -41,4 +78,4 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def write(self, folder: Path) -> None:
         """Writes the notes into a model's folder."""
-        (folder / FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        write_whole(folder / FILE_NAME, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from unspoken.cards import note_evaluation
 from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
@@ -85,4 +86,5 @@ def evaluate_run(
         commit=describe_environment()["commit"],
     )
     write_records(folder, records, summary)
+    note_evaluation(run / found, folder.name, summary)
     return summary

@@ -122,7 +122,7 @@ class _Fit:
         if config.adapter is not None:
             add_lora(self.bare.lm, config.adapter, self.bare.marks, seed=config.seed)
         assert self.bare.tokenizer is not None
-        self.bare.notes = notes_of(config, self.bare)
+        self.bare.notes = notes_of(config, self.bare, example=self.valid[0].question)
         # A tokenizer of its own: the library beneath is not made for two threads, and validation tokenizes too.
         tokenizer = copy.deepcopy(self.bare.tokenizer)
         positions = self.bare.backbone.max_positions
@@ -362,6 +362,7 @@ class _Fit:
         line = {name: value for name, value in vars(report).items() if value is not None}
         self._write({"kind": "validation", **line, "seconds": self.position.seconds})
         self.observer.on_validation(report)
+        self.bare.notes = self.bare.notes.at(stage=report.stage, step=position.step)
         best, stop_at = position.best_accuracy, config.validation.stop_at
         if report.stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
             position.best_accuracy = report.accuracy

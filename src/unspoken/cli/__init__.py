@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.cli.audit import audit
+from unspoken.cli.doctor import doctor
 from unspoken.cli.explore import explore
 from unspoken.cli.import_ import import_
 from unspoken.cli.pretrained import pretrained
 from unspoken.cli.probe import probe
+from unspoken.cli.push import push
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
 
@@ -32,9 +34,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "audit": audit,
     "explore": explore,
     "import": import_,
+    "push": push,
     "data": data.data,
     "pretrained": pretrained,
     "env": runs.env,
+    "doctor": doctor,
 }
 
 
