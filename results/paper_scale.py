@@ -3,8 +3,9 @@
     python results/paper_scale.py --minutes 9 --runs runs/paper-scale --keep results/runs
 
 Every cell is a recipe and a seed. A finished cell is skipped, an interrupted one is resumed from its checkpoint, and
-when the time is up the running one is asked to save and stop. What is small (config, environment, metrics, records) is
-copied to `--keep`, from which `unspoken table results/runs/*` makes the page; weights stay where they are.
+when the time is up the running one is asked to save and stop. A trained run is evaluated, probed and audited on the
+spot. What is small (config, environment, metrics, records, pages, figures) is copied to `--keep`, from which `unspoken
+table results/runs/*` makes the page; weights stay where they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RECIPES = ["coconut", "cot", "pause-as-thought", "shuffled-thoughts", "no-cot", 
 RECIPES += ["without-curriculum", "icot", "pause"]
 CELLS = [(f"prosqa/two-layer/{name}", seed) for seed in range(2) for name in RECIPES[:5]]
 CELLS += [(f"prosqa/gpt2/{name}", seed) for seed in range(3) for name in RECIPES]
-SMALL = ["config.json", "env.json", "metrics.jsonl", "eval"]
+SMALL = ["config.json", "env.json", "metrics.jsonl", "eval", "probe", "audit"]
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     for recipe, seed in CELLS:
-        run = options.runs / f"{recipe.replace('/', '-')}-seed{seed}"
+        run = folder(options.runs, recipe, seed)
         if (run / "eval" / "test").is_dir():
             continue
         # Evaluation of 500 problems and saving need a little time too.
@@ -50,7 +51,23 @@ def main() -> None:
                 keep(run, options.keep)
                 break
         unspoken(["eval", str(run)], seconds=max(30.0, end - time.monotonic()))
+        look(run, folder(options.runs, f"{recipe.rpartition('/')[0]}/cot", seed), end)
         keep(run, options.keep)
+
+
+def folder(runs: Path, recipe: str, seed: int) -> Path:
+    """A cell's run folder."""
+    return runs / f"{recipe.replace('/', '-')}-seed{seed}"
+
+
+def look(run: Path, cot: Path, end: float) -> None:
+    """Probes and audits a run on the spot, as far as the time goes; CoT stands beside it where it has been trained."""
+    beside = ["--beside", str(cot)] if cot != run and (cot / "final").is_dir() else []
+    for command in (["probe", str(run), "--num", "500", *beside], ["audit", str(run), "--num", "500"]):
+        left = end - time.monotonic()
+        if left > 20 and not (run / command[0] / "test").is_dir():
+            # A method without slots is refused by the audit, in one line.
+            unspoken(command, seconds=left)
 
 
 def unspoken(arguments: list[str], *, seconds: float) -> bool:
@@ -72,7 +89,8 @@ def keep(run: Path, folder: Path) -> None:
     for name in SMALL:
         source = run / name
         if source.is_dir():
-            shutil.copytree(source, target / name, dirs_exist_ok=True)
+            ignored = shutil.ignore_patterns("records", "*.svg")
+            shutil.copytree(source, target / name, dirs_exist_ok=True, ignore=ignored)
         elif source.is_file():
             shutil.copy2(source, target / name)
 
