@@ -48,7 +48,9 @@ def steps_of(subject: Subject, batch: BatchSize) -> Iterator[StepData]:
     examples = [example for split in ("valid", "test") for example in shape.task.examples(split)]
     tokenizer = build_tokenizer(shape.tokenizer, shape.task)
     data = TrainingData(config, examples, tokenizer, subject.marks, positions=None)
-    return stream(data, config, epoch=0, batch=0, process=0, num_processes=1, pad_id=0, pin=False, columns=1)
+    return stream(
+        data, config, epoch=0, batch=0, process=0, num_processes=1, pad_id=0, pin=False, columns=1, in_step=False
+    )
 
 
 def padding(subject: Subject, *, rows: int, micro: int, bucket: int) -> float:

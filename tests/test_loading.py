@@ -90,7 +90,16 @@ def test_a_stream_entered_anywhere_goes_on_as_it_would_have(bucket: int) -> None
     def steps(epoch: int, batch: int) -> list[list[list[int]]]:
         data = training_data(config)
         made = stream(
-            data, config, epoch=epoch, batch=batch, process=0, num_processes=1, pad_id=0, pin=False, columns=1
+            data,
+            config,
+            epoch=epoch,
+            batch=batch,
+            process=0,
+            num_processes=1,
+            pad_id=0,
+            pin=False,
+            columns=1,
+            in_step=False,
         )
         return ids(made)
 
@@ -103,7 +112,10 @@ def test_a_stream_entered_anywhere_goes_on_as_it_would_have(bucket: int) -> None
 def test_processes_share_a_batch_without_loss_and_of_like_length() -> None:
     """Guards gradients (a row seen twice, or never) and waiting: one process with all the long rows."""
     rows = by_length([lay_out([7] * (2 + i), [8], thought=9) for i in range(12)], 2)
-    shares = [step_data(rows, process=p, num_processes=3, most=2, pad_id=0, pin=False, columns=1) for p in range(3)]
+    shares = [
+        step_data(rows, process=p, num_processes=3, most=2, pad_id=0, pin=False, columns=1, in_step=False)
+        for p in range(3)
+    ]
     seen = sorted(int(n) for share in shares for batch in share.micro for n in batch.attention_mask.sum(1))
     assert seen == sorted(map(len, rows))
     assert {(share.num_labels, share.num_tokens) for share in shares} == {(12, sum(map(len, rows)))}

@@ -88,12 +88,33 @@ def column_spans(is_thought: Bool[Tensor, "B T"]) -> list[slice]:
     return spans
 
 
+def cut_into(spans: Sequence[slice], passes: int) -> list[slice]:
+    """The same columns in at least `passes` spans, as far as there are columns: text gives single ones from its end.
+
+    A split pass computes what the whole one does.
+    """
+    found: list[slice] = []
+    missing = passes - len(spans)
+    for span in reversed(spans):
+        alone = max(0, min(missing, span.stop - span.start - 1))
+        missing -= alone
+        found += [slice(column, column + 1) for column in range(span.stop - 1, span.stop - 1 - alone, -1)]
+        found.append(slice(span.start, span.stop - alone))
+    return found[::-1]
+
+
 def make_plan(
-    is_thought: Bool[Tensor, "B T"], labels: Int[Tensor, "B T"] | None, *, whole: bool, columns: int = 1
+    is_thought: Bool[Tensor, "B T"],
+    labels: Int[Tensor, "B T"] | None,
+    *,
+    whole: bool,
+    columns: int = 1,
+    passes: int = 1,
 ) -> Plan:
     """The plan of a batch; `whole` keeps every column's output, not only what labels and thoughts read.
 
-    `columns` rounds what is kept of a pass up to a multiple. Waits for the device where the tensors are on one.
+    `columns` rounds what is kept of a pass up to a multiple; `passes` is how many there are at least (`cut_into`).
+    Waits for the device where the tensors are on one.
     """
     is_thought = is_thought.cpu()
     targets = torch.full_like(is_thought, IGNORE_INDEX, dtype=torch.long) if labels is None else labels.cpu()
@@ -103,7 +124,7 @@ def make_plan(
     read = torch.cat([labelled.any(0), torch.zeros(1, dtype=torch.bool)])
     spans: list[Span] = []
     kept: list[int] = []
-    for span in column_spans(is_thought):
+    for span in cut_into(column_spans(is_thought), passes):
         needed = read[span].nonzero()
         width = span.stop - span.start
         keep = 1 if not len(needed) else width - int(needed[0])
@@ -168,32 +189,25 @@ class Batch:
         return replace(self, **moved, plan=self.plan.to(device))
 
 
-def collate(rows: Sequence[Layout], *, pad_id: int, columns: int = 1) -> Batch:
+def collate(rows: Sequence[Layout], *, pad_id: int, columns: int = 1, passes: int = 1) -> Batch:
     """Pads layouts to one batch whose first thoughts share a column.
 
     `columns` rounds the width before the first thought, and the whole width, up to a multiple, so that few shapes of
-    batches occur.
+    batches occur. `passes` is how many forward passes there are at least, for processes that must do equally many.
 
     Raises:
         ValueError: there are no rows.
     """
-    if not rows:
-        raise ValueError("an empty batch: expected at least one row")
-    firsts = [row.is_thought.index(True) if True in row.is_thought else None for row in rows]
-    column = -(-max((first for first in firsts if first is not None), default=0) // columns) * columns
-    left = [0 if first is None else column - first for first in firsts]
-    width = -(-max(shift + len(row) for shift, row in zip(left, rows, strict=True)) // columns) * columns
+    left, width = _aligned(rows, columns)
+    # A pass takes a column at least.
+    width = max(width, passes)
 
     def pad(values: Sequence[Sequence[Any]], fill: Any, dtype: torch.dtype) -> Tensor:
-        padded = [
-            [fill] * shift + list(value) + [fill] * (width - shift - len(value))
-            for shift, value in zip(left, values, strict=True)
-        ]
-        return torch.tensor(padded, dtype=dtype)
+        return _padded(values, fill, dtype, left=left, width=width)
 
     labels = pad([row.labels for row in rows], IGNORE_INDEX, torch.long)
     is_thought = pad([row.is_thought for row in rows], False, torch.bool)
-    plan = make_plan(is_thought, labels, whole=False, columns=columns)
+    plan = make_plan(is_thought, labels, whole=False, columns=columns, passes=passes)
     return Batch(
         input_ids=pad([row.input_ids for row in rows], pad_id, torch.long),
         labels=labels,
@@ -204,3 +218,30 @@ def collate(rows: Sequence[Layout], *, pad_id: int, columns: int = 1) -> Batch:
         num_labels=len(plan.label_ids),
         num_tokens=sum(map(len, rows)),
     )
+
+
+def num_passes(rows: Sequence[Layout]) -> int:
+    """How many forward passes a batch of these rows takes."""
+    left, width = _aligned(rows, columns=1)
+    return len(column_spans(_padded([row.is_thought for row in rows], False, torch.bool, left=left, width=width)))
+
+
+def _aligned(rows: Sequence[Layout], columns: int) -> tuple[list[int], int]:
+    """How far each row is shifted right, and the width of the batch."""
+    if not rows:
+        raise ValueError("an empty batch: expected at least one row")
+    firsts = [row.is_thought.index(True) if True in row.is_thought else None for row in rows]
+    column = -(-max((first for first in firsts if first is not None), default=0) // columns) * columns
+    left = [0 if first is None else column - first for first in firsts]
+    width = -(-max(shift + len(row) for shift, row in zip(left, rows, strict=True)) // columns) * columns
+    return left, width
+
+
+def _padded(
+    values: Sequence[Sequence[Any]], fill: Any, dtype: torch.dtype, *, left: Sequence[int], width: int
+) -> Tensor:
+    rows = [
+        [fill] * shift + list(value) + [fill] * (width - shift - len(value))
+        for shift, value in zip(left, values, strict=True)
+    ]
+    return torch.tensor(rows, dtype=dtype)

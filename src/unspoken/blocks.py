@@ -178,14 +178,9 @@ class Blocks(ABC):
 
     @property
     def hooked(self) -> bool:
-        """Whether somebody listens to whole blocks, who wants to see what the library's own take and give.
-
-        Sharded blocks (FSDP2) have two hooks, which gather weights and see to it that the backward pass does.
-        """
-        return any(
-            len(layer._forward_hooks) + len(layer._forward_pre_hooks) > 2 * isinstance(layer, FSDPModule)
-            for layer in self.layers
-        )
+        """Whether somebody listens to whole blocks, and so wants the library's own; a sharded one has two hooks."""
+        hooks = [len(layer._forward_hooks) + len(layer._forward_pre_hooks) for layer in self.layers]
+        return any(num > 2 * isinstance(layer, FSDPModule) for num, layer in zip(hooks, self.layers, strict=True))
 
     @property
     @abstractmethod

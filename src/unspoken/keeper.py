@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from unspoken.checkpoint import Position, checkpoints, load_checkpoint, newest_whole, save_checkpoint
 from unspoken.config import RunConfig
+from unspoken.distributed import Spread
 from unspoken.folder import RunFolder
 from unspoken.generators import Generators, generators_now, restore_generators, seed_generators
 from unspoken.manifest import FILE_NAME as MANIFEST
@@ -57,6 +58,11 @@ class Keeper:
     ) -> None:
         self._accelerator, self._config, self._folder = accelerator, config, folder
         self._model, self._optimizers = model, optimizers
+        self._spread: Spread | None = None
+
+    def laid_out(self, spread: Spread) -> None:
+        """From here on the model lies over the processes like this."""
+        self._spread = spread
 
     def begin(self, position: Position, *, held: ExitStack) -> None:
         """Makes the run folder, with a first checkpoint in it.
@@ -79,8 +85,9 @@ class Keeper:
         Raises:
             OSError: it cannot be written; those that were there still are.
         """
+        assert self._spread is not None
         generators = self._generators()
-        with together(self._accelerator):
+        with self._spread.whole(), self._spread.whole_states(), together(self._accelerator):
             if self._accelerator.is_main_process:
                 self._folder.flush_metrics()
                 self._write(self._folder.checkpoints, position, generators)
@@ -106,7 +113,8 @@ class Keeper:
         Raises:
             OSError: as `RunFolder.publish`.
         """
-        with together(self._accelerator):
+        assert self._spread is not None
+        with self._spread.whole(), together(self._accelerator):
             if self._accelerator.is_main_process:
                 self._folder.publish(name, self._model.save_pretrained)
 

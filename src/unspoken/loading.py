@@ -20,7 +20,7 @@ from typing import Generic, Self, TypeVar
 
 import torch
 
-from unspoken.batch import Batch, collate, even_chunks
+from unspoken.batch import Batch, collate, even_chunks, num_passes
 from unspoken.config import RunConfig
 from unspoken.data import TrainingData
 from unspoken.layout import IGNORE_INDEX, Layout
@@ -53,14 +53,27 @@ def step_data(
     pad_id: int,
     pin: bool,
     columns: int,
+    in_step: bool,
 ) -> StepData:
-    """A process's share of a global batch, cut into forward passes of at most `most` rows.
+    """A process's share of a global batch, cut into micro-batches of at most `most` rows.
 
     Neighbours in `rows` go to different processes, so that all of them get the same mix of lengths, and stay
-    neighbours within one. `columns` is `collate`'s.
+    neighbours within one. `columns` is `collate`'s. `in_step`: every process does as many forward passes as the others,
+    for whoever waits for them in each one; all have all rows, so nobody needs to ask.
     """
-    mine = rows[process::num_processes]
-    micro = [collate(chunk, pad_id=pad_id, columns=columns) for chunk in even_chunks(mine, most or max(len(mine), 1))]
+
+    def cut(process: int) -> list[list[Layout]]:
+        mine = rows[process::num_processes]
+        return even_chunks(mine, most or max(len(mine), 1))
+
+    mine = cut(process)
+    passes = [1] * len(mine)
+    if in_step:
+        everybody = zip(*map(cut, range(num_processes)), strict=True)
+        passes = [max(map(num_passes, chunks)) for chunks in everybody]
+    micro = [
+        collate(chunk, pad_id=pad_id, columns=columns, passes=least) for chunk, least in zip(mine, passes, strict=True)
+    ]
     return StepData(
         micro=[_pinned(batch) for batch in micro] if pin else micro,
         num_labels=sum(len(row) - row.labels.count(IGNORE_INDEX) for row in rows),
@@ -100,6 +113,7 @@ def stream(
     pad_id: int,
     pin: bool,
     columns: int,
+    in_step: bool,
 ) -> Iterator[StepData]:
     """All steps from one batch of an epoch on, epoch after epoch, to the end of the curriculum."""
     for each in range(epoch, config.curriculum.epochs):
@@ -112,6 +126,7 @@ def stream(
                 pad_id=pad_id,
                 pin=pin,
                 columns=columns,
+                in_step=in_step,
             )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +36,7 @@ from unspoken.checkpoint import Position, checkpoints
 from unspoken.checkup import Abandoned, validate
 from unspoken.config import After, RunConfig
 from unspoken.data import TrainingData
+from unspoken.distributed import plain, spread_of
 from unspoken.durable import write_whole
 from unspoken.folder import RunFolder
 from unspoken.generators import seed_generators
@@ -144,7 +145,9 @@ class _Fit:
             with together(accelerator):
                 if self.main:
                     check_base(self.bare.lm, out / "base.txt")
-        self.model, *self.optimizers = accelerator.prepare(self.bare, *self.optimizers)
+        self.spread = spread_of(accelerator, self.bare, self.optimizers)
+        self.model, self.optimizers = self.spread.model, self.spread.optimizers
+        self.keeper.laid_out(self.spread)
         on_one_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
         self.graphs = config.engine == "graphs" and on_one_gpu
         self.backward: Backward = (
@@ -193,6 +196,7 @@ class _Fit:
                 if self.position.step == 0 and not checkpoints(self.folder.checkpoints):
                     self.keeper.save(self.position)
                 self._loop(steps, stop)
+            self.spread.settle()
             self.keeper.publish("final")
         except WentWrong as wrong:
             raise ValueError(self._what_went_wrong(wrong)) from wrong
@@ -254,6 +258,7 @@ class _Fit:
             pad_id=self.bare.pad_id,
             pin=accelerator.device.type == "cuda",
             columns=COLUMNS if self.graphs else 1,
+            in_step=self.spread.in_step,
         )
         # A bucket is laid out in one go; with this room the next one is begun before the last is used up.
         return Ahead(steps, depth=config.batch.bucket + 2)
@@ -261,11 +266,12 @@ class _Fit:
     def _save(self) -> None:
         """Writes a checkpoint, of a training that is in order."""
         self._look()
-        refuse_weights(self.bare, self.position.step)
         pending, position = self.window.loss, self.position
         position.pending_loss = 0.0 if pending is None else float(self.accelerator.reduce(pending, "sum"))
         position.pending_labels = self.window.num_labels
-        self.keeper.save(position)
+        with self.spread.whole():
+            refuse_weights(self.bare, position.step)
+            self.keeper.save(position)
 
     def _stop_where_asked(self, stop: Stop, *, last: bool) -> None:
         """Saves and ends where any process was asked to stop: all must do so after the same step."""
@@ -293,10 +299,11 @@ class _Fit:
                 group["lr"] = peak * factor
         self.model.train()
         total = torch.zeros((), device=accelerator.device)
-        for batch in step.micro:
+        for left, batch in zip(range(len(step.micro) - 1, -1, -1), step.micro, strict=True):
             self.running = batch
-            # Distributed wrappers average gradients over processes; the sum is what is wanted.
-            total += self.backward(batch, accelerator.num_processes / max(step.num_labels, 1))
+            with self.spread.more_to_come() if left else nullcontext():
+                # Gradients are averaged over processes; the sum is what is wanted.
+                total += self.backward(batch, accelerator.num_processes / max(step.num_labels, 1))
         norm = self._clip()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -312,7 +319,7 @@ class _Fit:
     def _clip(self) -> torch.Tensor:
         largest = self.config.optimizer.clip_norm
         parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = plain(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         if largest is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
         return norm
@@ -353,9 +360,10 @@ class _Fit:
         config, position = self.config, self.position
         self.running = None
         try:
-            report = validate(
-                self.accelerator, self.bare, config, self.valid, step=position.step, epoch=epoch, stop=stop
-            )  # fmt: skip
+            with self.spread.whole():
+                report = validate(
+                    self.accelerator, self.bare, config, self.valid, step=position.step, epoch=epoch, stop=stop
+                )
         except Abandoned as abandoned:
             # It is done again when the run goes on.
             self._interrupt(abandoned.asked)
@@ -366,8 +374,9 @@ class _Fit:
         best, stop_at = position.best_accuracy, config.validation.stop_at
         if report.stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
             position.best_accuracy = report.accuracy
-            refuse_weights(self.bare, position.step)
-            self.keeper.publish("best")
+            with self.spread.whole():
+                refuse_weights(self.bare, position.step)
+                self.keeper.publish("best")
         return stop_at is not None and report.stage == config.curriculum.last_stage and report.accuracy >= stop_at
 
     def _write(self, line: dict[str, Any]) -> None:
