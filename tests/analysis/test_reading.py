@@ -35,7 +35,13 @@ def test_the_words_of_a_search_are_its_frontiers() -> None:
         # Two of sixteen names.
         assert 0.05 < held.chance.mean < 0.25
         assert 0.9 < held.found.low < 1, "a share of all has a Wilson interval, which has a width"
+    # In language mode it goes on from there, and after the last thought it answers.
+    for stop, hops in zip(found.stops[:3], (1, 2, 3), strict=True):
+        assert stop.closed_holds[f"hop {hops}"].found.mean == 1
+    assert found.stops[3].closed_holds["right option"].found.mean == 1
+    assert found.stops[3].closed_entropy.mean == pytest.approx(0, abs=1e-5)
     first = found.examples[0]
+    assert first.closed[3][0].token == first.answer
     names = {word.token for word in first.states[0][:2]}
     assert names <= {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"}
     assert first.states[0][0].probability == pytest.approx(0.5, abs=1e-5)

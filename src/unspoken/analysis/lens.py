@@ -7,7 +7,7 @@ top words, with the nodes or results of problems drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
@@ -46,6 +46,8 @@ class LensExample(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
     states: tuple[tuple[Word, ...], ...]
     """By stop, the top words."""
+    closed: tuple[tuple[Word, ...], ...]
+    """By stop, the top words in language mode."""
 
 
 class LensStop(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,8 @@ class LensStop(msgspec.Struct, frozen=True, kw_only=True):
     """Of the top word at the state."""
     holds: dict[str, Beaten]
     """By what is looked for: the share of problems in which it is among the top words; chance: another problem's."""
+    closed_holds: dict[str, Beaten]
+    """The same of the first word in language mode."""
 
 
 class LensFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,10 +141,11 @@ class Lens(Analysis[LensFound]):
                     closed_entropy=boot.mean(closed.entropy[:, k]),
                     probability=boot.mean(states.probabilities[:, k, 0]),
                     holds=_holds(subject, states.ids[:, k, : targets.among], targets.sets, others),
+                    closed_holds=_holds(subject, closed.ids[:, k, : targets.among], targets.sets, others),
                 )
                 for k in subject.stops
             ),
-            examples=tuple(_example(subject, states, i) for i in range(min(_EXAMPLES, len(subject)))),
+            examples=tuple(_example(subject, states, closed, i) for i in range(min(_EXAMPLES, len(subject)))),
         )
 
     def draw(self, found: LensFound, folder: Path) -> None:
@@ -163,25 +168,25 @@ class Lens(Analysis[LensFound]):
             drawing.save(figure, folder / "lens-entropy", ["stop", "where", "mean", "low", "high"], rows)
             if not found.looked_for:
                 return
-            figure, (axis,) = drawing.panels(1, width=max(drawing.COLUMN, 0.55 * len(found.looked_for) + 0.8))
-            held = [[stop.holds.get(name) for name in found.looked_for] for stop in found.stops]
-            drawing.heat(
-                axis,
-                [[None if each is None else each.found.mean for each in line] for line in held],
-                rows=[str(k) for k in ks],
-                columns=[name.replace(" ", "\n") for name in found.looked_for],
-                low=0,
-                high=1,
-                scale=100,
-                digits=0,
-            )
-            axis.set(ylabel=f"{found.unit}s so far", title=f"{_where(found)}, % of problems")
+            width = max(drawing.COLUMN, 0.55 * len(found.looked_for) + 0.8)
+            figure, axes = drawing.panels(1, 2, width=width, height=0.3 * len(found.stops) + 1.0)
+            places = ("at the state itself", "in language mode")
+            for axis, place, by_stop in zip(axes, places, _held(found), strict=True):
+                held = [[holds.get(name) for name in found.looked_for] for holds in by_stop]
+                drawing.heat(
+                    axis, [[None if each is None else each.found.mean for each in line] for line in held],
+                    rows=[str(k) for k in ks], columns=[name.replace(" ", "\n") for name in found.looked_for],
+                    low=0, high=1, scale=100, digits=0,
+                )  # fmt: skip
+                axis.set(ylabel=f"{found.unit}s so far", title=f"{place}: {_where(found)}, % of problems")
             rows = [
-                [stop.stop, name, *drawing.numbers(each.found), each.chance.mean if each.chance else None, each.num]
-                for stop in found.stops
-                for name, each in stop.holds.items()
+                [stop.stop, place, name, *drawing.numbers(each.found)]
+                + [each.chance.mean if each.chance else None, each.num]
+                for place, by_stop in zip(places, _held(found), strict=True)
+                for stop, holds in zip(found.stops, by_stop, strict=True)
+                for name, each in holds.items()
             ]
-            head = ["stop", "looked for", "share", "low", "high", "chance (another problem's)", "problems"]
+            head = ["stop", "where", "looked for", "share", "low", "high", "chance (another problem's)", "problems"]
             drawing.save(figure, folder / "lens-holds", head, rows)
 
     def page(self, found: LensFound) -> list[str]:
@@ -210,26 +215,39 @@ class Lens(Analysis[LensFound]):
                 for stop in found.stops
             ],
         )
-        if found.looked_for:
-            lines += [
-                f"Share of problems, %, in which this is {_where(found)} (chance in parentheses):",
-                "",
-            ]
-            lines += pages.table(
-                [f"{found.unit}s", *found.looked_for],
-                [[str(stop.stop), *(_cell(stop.holds.get(name)) for name in found.looked_for)] for stop in found.stops],
-            )
+        for place, by_stop in zip(("at the state itself", "in language mode"), _held(found), strict=True):
+            if found.looked_for:
+                lines += [
+                    f"Share of problems, %, in which this is {_where(found)} {place} (chance in parentheses):",
+                    "",
+                ]
+                lines += pages.table(
+                    [f"{found.unit}s", *found.looked_for],
+                    [
+                        [str(stop.stop), *(_cell(holds.get(name)) for name in found.looked_for)]
+                        for stop, holds in zip(found.stops, by_stop, strict=True)
+                    ],
+                )
         for example in found.examples:
             lines += [f"{pages.code(example.question[-60:])}, chain {pages.code(' '.join(example.chain))}", ""]
             lines += pages.table(
-                [f"{found.unit}s", "top words"],
+                [f"{found.unit}s", "top words at the state", "in language mode"],
                 [
-                    [str(k), ", ".join(f"{pages.code(word.token)} {word.probability:.2f}" for word in words)]
-                    for k, words in enumerate(example.states)
+                    [str(k), *(_shown(words) for words in both)]
+                    for k, both in enumerate(zip(example.states, example.closed, strict=True))
                 ],
-                left=2,
+                left=3,
             )
         return lines
+
+
+def _held(found: LensFound) -> tuple[list[dict[str, Beaten]], list[dict[str, Beaten]]]:
+    """By stop, at the state itself and in language mode."""
+    return [stop.holds for stop in found.stops], [stop.closed_holds for stop in found.stops]
+
+
+def _shown(words: Sequence[Word]) -> str:
+    return ", ".join(f"{pages.code(word.token)} {word.probability:.2f}" for word in words)
 
 
 def _where(found: LensFound) -> str:
@@ -273,19 +291,24 @@ def _hits(words: TokenSets, wanted: TokenSets) -> NDArray[np.float64]:
     return np.array([float(bool(w & a)) if w and a else np.nan for w, a in zip(words, wanted, strict=True)])
 
 
-def _example(subject: Subject, states: Read, index: int) -> LensExample:
+def _example(subject: Subject, states: Read, closed: Read, index: int) -> LensExample:
     example = subject.cache.examples[index]
-    tokenizer = subject.model.tokenizer
-    assert tokenizer is not None
     return LensExample(
         question=example.question,
         chain=example.steps,
         answer=example.answer,
-        states=tuple(
-            tuple(
-                Word(token=str(tokenizer.decode([int(id_)])), probability=round(float(probability), 6))
-                for id_, probability in zip(states.ids[index, k], states.probabilities[index, k], strict=True)
-            )
-            for k in range(subject.cache.num_stops[index])
-        ),
+        states=_words(subject, states, index),
+        closed=_words(subject, closed, index),
+    )
+
+
+def _words(subject: Subject, read: Read, index: int) -> tuple[tuple[Word, ...], ...]:
+    tokenizer = subject.model.tokenizer
+    assert tokenizer is not None
+    return tuple(
+        tuple(
+            Word(token=str(tokenizer.decode([int(id_)])), probability=round(float(probability), 6))
+            for id_, probability in zip(read.ids[index, k], read.probabilities[index, k], strict=True)
+        )
+        for k in range(subject.cache.num_stops[index])
     )
