@@ -1,8 +1,10 @@
-"""Runs the paper-scale cells of ProsQA, best first, inside a number of minutes; run it again to go on.
+"""Runs the paper-scale cells, best first, inside a number of minutes; run it again to go on.
 
     python results/paper_scale.py --minutes 9 --runs runs/paper-scale --keep results/runs
+    python results/paper_scale.py --minutes 9 --only gsm8k/smollm2
 
-Every cell is a recipe and a seed. A finished cell is skipped, an interrupted one is resumed from its checkpoint, and
+ProsQA with models from scratch, then GSM8K and ProsQA from SmolLM2-135M, where `make pretrained` has brought it. Every
+cell is a recipe and a seed. A finished cell is skipped, an interrupted one is resumed from its checkpoint, and
 when the time is up the running one is asked to save and stop. A trained run is evaluated, probed and audited on the
 spot. What is small (config, environment, metrics, records, pages, figures) is copied to `--keep`, from which `unspoken
 table results/runs/*` makes the page; weights stay where they are.
@@ -18,10 +20,17 @@ import sys
 import time
 from pathlib import Path
 
+from unspoken.specs import SMOLLM2, pretrained_root
+
 RECIPES = ["coconut", "cot", "pause-as-thought", "shuffled-thoughts", "no-cot", "without-thought", "detached-thoughts"]
 RECIPES += ["without-curriculum", "icot", "pause"]
+# Where the question is whether recycling matters at all, what it is compared with comes first.
+PRETRAINED = ["cot", "no-cot", "coconut", "pause-as-thought", "shuffled-thoughts", "without-thought"]
+PRETRAINED += ["detached-thoughts", "pause", "icot", "without-curriculum"]
 CELLS = [(f"prosqa/two-layer/{name}", seed) for seed in range(2) for name in RECIPES[:5]]
 CELLS += [(f"prosqa/gpt2/{name}", seed) for seed in range(3) for name in RECIPES]
+CELLS += [(f"gsm8k/smollm2/{name}", seed) for seed in range(3) for name in PRETRAINED]
+CELLS += [(f"prosqa/smollm2/{name}", seed) for seed in range(3) for name in PRETRAINED]
 SMALL = ["config.json", "env.json", "metrics.jsonl", "eval", "probe", "audit"]
 
 
@@ -32,10 +41,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/paper-scale"), help="run folders, with weights")
     parser.add_argument("--keep", type=Path, default=Path("results/runs"), help="copies of what is small")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--only", default="", help="only recipes whose names start like this, as in gsm8k/smollm2")
     parser.add_argument("flags", nargs="*", help="after --: further flags of unspoken train")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
+    missing = not (pretrained_root() / SMOLLM2).is_dir()
+    if missing:
+        print(f"no {SMOLLM2} in {pretrained_root()}, its cells are left out; make pretrained brings it", flush=True)
     for recipe, seed in CELLS:
+        if not recipe.startswith(options.only) or (missing and "/smollm2/" in recipe):
+            continue
         run = folder(options.runs, recipe, seed)
         if (run / "eval" / "test").is_dir():
             continue

@@ -236,6 +236,17 @@ def test_where_a_model_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Pretrained(path="some/model").found() == "some/model"
 
 
+def test_a_hub_name_without_a_hub_names_the_folder_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards recipes that name a model on the hub: where there is none, the way out must be said."""
+    monkeypatch.setenv("UNSPOKEN_PRETRAINED", str(tmp_path))
+    with pytest.raises(ValueError, match=rf"^no/such: no model .*--model\.path, or put one at {tmp_path}/no/such$"):
+        build_model(Pretrained(path="no/such"), GSM8K(), seed=0)
+    (tmp_path / "no" / "such").mkdir(parents=True)
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/no/such: ") as refusal:
+        build_model(Pretrained(path="no/such"), GSM8K(), seed=0)
+    assert "--model.path" not in str(refusal.value)
+
+
 @pytest.mark.skipif(not (pretrained_root() / SMOLLM2).is_dir(), reason="needs the model that make pretrained brings")
 def test_smollm2_knows_english() -> None:
     """Guards the real weights as recipes load them: a text it has surely read is probable, and Paris is in France."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -17,7 +19,7 @@ from unspoken.layout import Tokens
 from unspoken.markers import add_markers
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
-from unspoken.specs import DEFAULT_ENGINE, GPT2, Engine, Llama, ModelSpec, Pretrained
+from unspoken.specs import DEFAULT_ENGINE, GPT2, Engine, Llama, ModelSpec, Pretrained, pretrained_root
 from unspoken.tasks.base import Task
 from unspoken.tokenization import build_tokenizer
 
@@ -29,7 +31,7 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
         ValueError: as `build_tokenizer`, `Pretrained.found` and `LatentLM.from_pretrained`.
     """
     if isinstance(spec, Pretrained):
-        found = LatentLM.from_pretrained(spec.found(), engine=engine)
+        found = _pretrained(spec, engine)
         assert found.tokenizer is not None
         # An imported model may have no row for the pause; what is trained has one for every marker.
         add_markers(found.lm, found.tokenizer)
@@ -45,6 +47,19 @@ def build_model(spec: ModelSpec, task: Task, *, seed: int, engine: Engine = DEFA
             _scale(lm, spec)
         add_markers(lm, tokenizer)
     return LatentLM(lm, tokenizer, engine=engine)
+
+
+def _pretrained(spec: Pretrained, engine: Engine) -> LatentLM:
+    path = spec.found()
+    try:
+        return LatentLM.from_pretrained(path, engine=engine)
+    except ValueError as error:
+        if Path(path).is_dir():
+            raise
+        raise ValueError(
+            f"{error} Where the hub cannot be reached, name a folder with --model.path, or put one at "
+            f"{pretrained_root() / path}"
+        ) from error
 
 
 def notes_of(config: RunConfig, model: LatentLM, *, example: str | None = None) -> Notes:
