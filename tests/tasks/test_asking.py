@@ -48,12 +48,24 @@ def test_a_right_chain_goes_on_as_the_naming_says(task: Task) -> None:
         graph = task.graph(example)
         assert graph is not None
         steps = [encode([step], tokenizer)[0] for step in task.write(example).steps]
-        for done, following in enumerate(steps):
-            naming = task.naming(example, done)
-            assert naming is not None and len(naming.names) == graph.num_nodes
-            before, name = encode([naming.before, naming.names[graph.path[naming.hops]]], tokenizer)
-            assert following[: len(before) + len(name)] == [*before, *name]
-            assert len({tuple(ids) for ids in encode(list(naming.names), tokenizer)}) == graph.num_nodes
+        for done, following in list(enumerate(steps))[1:]:
+            for naming in (
+                task.naming(example, done),
+                task.naming(example, 0, done),
+                task.naming(example, 1, done - 1),
+            ):
+                assert naming is not None and len(naming.names) == graph.num_nodes
+                before, name = encode([naming.before, naming.names[graph.path[naming.hops]]], tokenizer)
+                assert following[: len(before) + len(name)] == [*before, *name]
+                assert len({tuple(ids) for ids in encode(list(naming.names), tokenizer)}) == graph.num_nodes
+
+
+def test_a_written_chain_names_where_the_next_sentence_leads() -> None:
+    """What a written chain has just named it can only repeat; beside thoughts its *next* choice must stand."""
+    example = next(example for example in TEXT.examples("test") if len(example.steps) > 2)
+    hidden, written = TEXT.naming(example, 2), TEXT.naming(example, 0, 2)
+    assert (hidden.before, hidden.hops) == ("Every", 2)
+    assert (written.before, written.hops) == (example.steps[2].rpartition(" ")[0], 3)
 
 
 def test_no_graph_no_names() -> None:

@@ -36,7 +36,7 @@ class Beside:
     def stop(self, index: int, hops: int) -> int | None:
         """The first stop at which it names a node `hops` hops away, in problem `index`; None: it never does.
 
-        The first: in ProsQA two stops name the first node, and at the second one a written chain only repeats it.
+        The first: in ProsQA two stops behind thoughts name the first node.
         """
         assert self.cache.hops is not None
         return next((k for k, each in enumerate(self.cache.hops[index]) if each == hops), None)

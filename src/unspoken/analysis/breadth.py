@@ -177,9 +177,7 @@ class Breadth(Analysis[BreadthFound]):
         )
         if found.beside is not None:
             lines += [
-                f"Less {found.beside}, given the right steps so far, at the same hops (paired over problems). Where a "
-                "written chain first repeats the node it has just been given (ProsQA, from the second hop on), the "
-                "other model need only copy, and the difference says little.",
+                f"Less {found.beside}, given the right steps so far, at the same hops (paired over problems).",
                 "",
                 *pages.table(
                     [f"{found.unit}s", "hop", *MEASURES],

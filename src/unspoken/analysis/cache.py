@@ -147,7 +147,7 @@ class _Looked:
         self.places = places
         self.tree = Tree(places[-1].prompt)
         self.paths = [self.tree.add(place.prompt) for place in places]
-        namings = [task.naming(example, place.steps) for place in places]
+        namings = [task.naming(example, place.steps - place.written, place.written) for place in places]
         self.namings: list[Naming] = [naming for naming in namings if naming is not None]
         # Of every stop, of every node: after which column which token of its name comes.
         self.asked: list[list[list[tuple[int, int]]]] = []

@@ -17,7 +17,9 @@ class Stop:
     slots: int
     """How many thoughts (or their stand-ins) came before; of a written chain, how many steps."""
     steps: int
-    """How many steps of the chain they stand for."""
+    """How many steps of the chain they stand for, or are."""
+    written: int
+    """How many of those can be read."""
 
     state: int
     """Where in the prompt the last slot, or what comes before the first, stands."""
@@ -39,6 +41,7 @@ def stops(method: Method, tokens: Tokens, marks: Marks, *, most: int | None = No
                     prompt=prompt,
                     slots=slots,
                     steps=method.hidden_steps(thoughts=slots),
+                    written=0,
                     state=len(prompt) - 1 - closed,
                 )
             )
@@ -48,9 +51,9 @@ def stops(method: Method, tokens: Tokens, marks: Marks, *, most: int | None = No
     writes_chain = len(whole) - len(prompt) > len(tokens.answer)
     written = list(tokens.steps) if writes_chain else []
     given = list(prompt.input_ids)
-    found = [Stop(prompt=prompt, slots=0, steps=method.hidden_steps(), state=len(prompt) - 1)]
+    found = [Stop(prompt=prompt, slots=0, steps=method.hidden_steps(), written=0, state=len(prompt) - 1)]
     for steps, step in enumerate(written, start=1):
         given += step
         prompt = lay_out(given, [], thought=marks.thought)
-        found.append(Stop(prompt=prompt, slots=steps, steps=steps, state=len(prompt) - 1))
+        found.append(Stop(prompt=prompt, slots=steps, steps=steps, written=steps, state=len(prompt) - 1))
     return found

@@ -107,8 +107,11 @@ class Task(ABC):
         """The graph a problem is about; None: the task's problems have none."""
         return None
 
-    def naming(self, example: Example, steps: int) -> Naming | None:
-        """How a chain names a node of the graph right after its first `steps` steps; None: no graph."""
+    def naming(self, example: Example, hidden: int, written: int = 0) -> Naming | None:
+        """How a chain goes on to name a node of the graph; None: no graph.
+
+        `hidden` first steps are behind it that were not written, and then `written` ones of the right chain that were.
+        """
         return None
 
     def asked_otherwise(self, example: Example) -> Example | None:

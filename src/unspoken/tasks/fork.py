@@ -131,8 +131,8 @@ class Fork(SymbolicTask):
     def graph(self, example: Example) -> Graph:
         return graph_of(example)
 
-    def naming(self, example: Example, steps: int) -> Naming:
-        return name_next(example, steps)
+    def naming(self, example: Example, hidden: int, written: int = 0) -> Naming:
+        return name_next(example, hidden + written)
 
     def asked_otherwise(self, example: Example) -> Example | None:
         return ask_otherwise(example)

@@ -208,15 +208,17 @@ class ProsQA(FileTask):
     def graph(self, example: Example) -> Graph:
         return graph_of(example)
 
-    def naming(self, example: Example, steps: int) -> Naming:
-        """After the first step a sentence begins with "Every" and where the last one ended (paper, section 5)."""
+    def naming(self, example: Example, hidden: int, written: int = 0) -> Naming:
+        """Behind hidden steps a sentence begins with "Every" and where the last one ended (paper, section 5); behind
+        what can be read, that is known, and the next name is where the sentence leads."""
         symbols: tuple[str, ...] = example.meta["idx_to_symbol"]
-        if steps == 0:
-            concepts = {child for _, child in example.meta["edges"]}
-            # A person is no kind of thing, and a vocabulary of words has no person with a full stop.
-            names = tuple(f" {name}." if node in concepts else f" {name}" for node, name in enumerate(symbols))
-            return Naming(before=f"{symbols[example.meta['root']]} is a", names=names, hops=1)
-        return Naming(before="Every", names=tuple(f" {name}" for name in symbols), hops=steps)
+        if hidden and not written:
+            return Naming(before="Every", names=tuple(f" {name}" for name in symbols), hops=hidden)
+        done, concepts = hidden + written, {child for _, child in example.meta["edges"]}
+        # A person is no kind of thing, and a vocabulary of words has no person with a full stop.
+        names = tuple(f" {name}." if node in concepts else f" {name}" for node, name in enumerate(symbols))
+        last = symbols[example.meta["path"][min(done, len(example.meta["path"]) - 1)]]
+        return Naming(before=f"Every {last} is a" if done else f"{last} is a", names=names, hops=done + 1)
 
     def asked_otherwise(self, example: Example) -> Example | None:
         graph = graph_of(example).asked_otherwise()
