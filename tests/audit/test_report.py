@@ -72,11 +72,11 @@ def test_what_else_is_said_of_them() -> None:
     said = {each.question: each for each in audited("bfs").said}
     assert said["Which thoughts matter?"].answer == "3"
     assert said["Does the order of the thoughts matter?"].answer == "yes"
-    assert said["Do they hold the answer itself?"].answer == "yes"
+    assert said["Do they hold the answer's name?"].answer == "yes"
     idle = {each.question: each for each in audited("ignores").said}
     assert idle["Which thoughts matter?"].answer == "none by itself"
     assert idle["Does the order of the thoughts matter?"].answer == "not that it shows"
-    assert "Do they hold the answer itself?" not in idle
+    assert "Do they hold the answer's name?" not in idle
     assert "no answer above chance" in audited("parrots").why
 
 

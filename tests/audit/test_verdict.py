@@ -20,6 +20,7 @@ from unspoken.audit.verdict import (
     fair,
     held,
     order,
+    otherwise,
     shortcuts,
     which,
     without,
@@ -154,12 +155,27 @@ def effect(difference: Interval, *, p: float, name: str = "permuted", before: fl
 
 def test_order() -> None:
     """ "No effect" must not be said where a large one may hide in the interval."""
-    assert order(effect(at(-0.2, -0.25, -0.15), p=0.0001), 0.02).answer == "yes"
-    assert order(effect(at(0.05, 0.02, 0.08), p=0.0001), 0.02).answer == "yes, it helps"
-    assert order(effect(at(0.0, -0.01, 0.01), p=1.0), 0.02).answer == "not that it shows"
-    assert order(effect(at(-0.05, -0.12, 0.01), p=0.2), 0.02).answer == "cannot be told"
-    assert order(None, 0.02).answer == "not tested"
-    assert "90.0 % before (difference -20.0 [-25.0, -15.0])" in order(effect(at(-0.2, -0.25, -0.15), p=0.001), 0.02).why
+    answers = {
+        "yes": effect(at(-0.2, -0.25, -0.15), p=0.0001),
+        "yes, it helps": effect(at(0.05, 0.02, 0.08), p=0.0001),
+        "not that it shows": effect(at(0.0, -0.01, 0.01), p=1.0),
+        "cannot be told": effect(at(-0.05, -0.12, 0.01), p=0.2),
+    }
+    for answer, each in answers.items():
+        found = order(each, 0.02)
+        assert found is not None and found.answer == answer
+    falls = order(answers["yes"], 0.02)
+    assert falls is not None and "90.0 % before (difference -20.0 [-25.0, -15.0])" in falls.why
+    assert order(None, 0.02) is None
+
+
+def test_the_other_question() -> None:
+    """Right half of the time is what a model gets that never looks at who is asked."""
+    blind = otherwise(effect(at(-0.4, -0.45, -0.35), p=0.001), 0.5)
+    assert blind is not None and blind.answer == "not that it shows"
+    looks = otherwise(effect(at(0.0, -0.05, 0.05), p=1.0), 0.5)
+    assert looks is not None and looks.answer == "yes"
+    assert otherwise(None, 0.5) is None
 
 
 def test_without_slots() -> None:

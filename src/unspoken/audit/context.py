@@ -93,6 +93,7 @@ class Context:
         self.examples = tuple(examples)
         self.rows, self.seed = max(rows, method.min_rows(slots)), seed
         self._forced = slots
+        self._laid_out: dict[int, tuple[Example, Layout]] = {}
         if len(self.examples) < method.min_rows(slots):
             raise ValueError(
                 f"{type(method).__name__} needs at least {method.min_rows(slots)} problems together, got "
@@ -130,8 +131,12 @@ class Context:
         """What the model is given for these, with every slot marked as a thought."""
         assert self.model.tokenizer is not None
         marks = self.model.marks
-        tokens = tokenize(examples, self.task, self.model.tokenizer)
-        return [slotted(self.method.prompt(each, marks, thoughts=self._forced), marks) for each in tokens]
+        # Every intervention asks for the same ones again.
+        new = [example for example in examples if id(example) not in self._laid_out]
+        for example, tokens in zip(new, tokenize(new, self.task, self.model.tokenizer), strict=True):
+            prompt = slotted(self.method.prompt(tokens, marks, thoughts=self._forced), marks)
+            self._laid_out[id(example)] = example, prompt
+        return [self._laid_out[id(example)][1] for example in examples]
 
     @cached_property
     def pause(self) -> NDArray[np.float32]:

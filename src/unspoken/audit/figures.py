@@ -235,10 +235,12 @@ def _lines(axis: Axes, findings: Findings) -> None:
     axis.axvspan(100 * findings.clean.low, 100 * findings.clean.high, color=GREY, alpha=0.25, linewidth=0)
     axis.axvline(100 * findings.clean.mean, color="black", linewidth=0.8)
     axis.axvline(100 * findings.chance, color="black", linewidth=0.8, linestyle="--")
-    for x, name in ((findings.clean.mean, "left alone"), (findings.chance, "chance")):
+    lower, higher = sorted(((findings.clean.mean, "left alone"), (findings.chance, "chance")))
+    apart = higher[0] - lower[0] > 0.2
+    for (x, name), side in ((lower, "right"), (higher, "left")):
         axis.annotate(
-            name, (100 * x, 1), xycoords=("data", "axes fraction"), xytext=(0, 2), textcoords="offset points",
-            ha="center", va="bottom", fontsize=7,
+            name if apart else f" {name} ", (100 * x, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+            textcoords="offset points", ha="center" if apart else side, va="bottom", fontsize=7,
         )  # fmt: skip
 
 

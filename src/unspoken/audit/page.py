@@ -78,7 +78,10 @@ def page(report: AuditReport, drawn: Sequence[str]) -> list[str]:
     else:
         lines += [*figure("steering"), *_steering(found.steering)]
     lines += ["## Single thoughts", ""]
-    lines += [*figure("singles"), *_effects(found, Shown.SINGLE)]
+    if "singles" in drawn:
+        lines += [*figure("singles"), *_effects(found, Shown.SINGLE)]
+    else:
+        lines += [f"Not tested: {found.left_out.get('one-averaged-1', 'it was not asked for')}.", ""]
     lines += ["## Noise, and fewer thoughts", ""]
     lines += [*figure("doses"), *_effects(found, Shown.NOISE), *_effects(found, Shown.NUMBER)]
     lines += ["## Other problems", "", *figure("elsewhere"), *_elsewhere(found)]
@@ -96,7 +99,8 @@ def _evidence(found: Findings) -> list[str]:
         ["answers that follow the other question's thoughts", percent(e.follow), f"{100 * HALF:.0f} %", "-"],
         ["the same, beyond those who gave that answer anyway", percent(e.follow_excess), "-", limits[1]],
     ]
-    return pages.table(["Figure", "%", "Yes: lower end above", "No: upper end below"], rows)
+    tested = [row for row in rows if row[1] != "-"]
+    return pages.table(["Figure", "%", "Yes: lower end above", "No: upper end below"], tested)
 
 
 def _check(found: Findings) -> list[str]:

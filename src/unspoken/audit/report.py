@@ -32,7 +32,7 @@ from unspoken.audit.effects import (
 )
 from unspoken.audit.parts import FirstOnly, OneFromAnother
 from unspoken.audit.steering import Steering, refusal, steer
-from unspoken.audit.swaps import SwappedThoughts
+from unspoken.audit.swaps import AskedOtherwise, SwappedThoughts
 from unspoken.audit.transplants import FromAnother, FromSameAnswer, FromSameAsked
 from unspoken.audit.verdict import (
     Carry,
@@ -44,6 +44,7 @@ from unspoken.audit.verdict import (
     fair,
     held,
     order,
+    otherwise,
     shortcuts,
     which,
     without,
@@ -205,6 +206,7 @@ def audit_model(
     ]
     said = [
         held(evidence),
+        otherwise(by_name.get(AskedOtherwise().name), evidence.chance),
         order(by_name.get(Permuted().name), smallest),
         which(singles),
         without(by_name.get(FirstOnly(0).name), smallest),

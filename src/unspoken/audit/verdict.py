@@ -125,7 +125,7 @@ def held(evidence: Evidence) -> Said | None:
 
     None where thoughts of other problems do no harm, or none with the same answer could be had.
     """
-    question = "Do they hold the answer itself?"
+    question = "Do they hold the answer's name?"
     e = evidence
     if e.fall is None or e.fall_same_answer is None or e.fall.low <= LITTLE or e.clean.low <= e.chance:
         return None
@@ -138,11 +138,26 @@ def held(evidence: Evidence) -> Said | None:
     return Said(question=question, answer="in part, or it cannot be told", why=why)
 
 
-def order(permuted: Effect | None, smallest: float) -> Said:
-    """Does the order of the thoughts matter? `smallest` is the smallest difference that could have shown."""
+def otherwise(asked: Effect | None, chance: float) -> Said | None:
+    """Does the answer depend on who is asked about? None where nobody else could be asked about."""
+    if asked is None:
+        return None
+    why = (
+        f"With the same facts and options and somebody else asked about, {percent(asked.accuracy)} are right; "
+        f"{percent(asked.flips)} of the answers change, as all right ones must."
+    )
+    answer = "yes" if asked.accuracy.low > chance else "not that it shows"
+    return Said(question="Does it answer the other question as well?", answer=answer, why=why)
+
+
+def order(permuted: Effect | None, smallest: float) -> Said | None:
+    """Does the order of the thoughts matter? None where there is nothing to put into another order.
+
+    `smallest` is the smallest difference that could have shown.
+    """
     question = "Does the order of the thoughts matter?"
     if permuted is None:
-        return Said(question=question, answer="not tested", why="There is nothing to put into another order.")
+        return None
     what = (
         f"In another order {percent(permuted.accuracy)} are right, {100 * permuted.before:.1f} % before "
         f"(difference {signed(permuted.difference)}); {100 * permuted.flips.mean:.1f} % of the answers change."
