@@ -16,11 +16,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, GPT2LMHeadModel, PreT
 from command_line import Capture, call, refused
 from test_safety import plant
 from tiny import build, tokenizer_of
+from tiny_runs import tiny
 from unspoken.build import build_model
 from unspoken.importing import ADDED, import_weights
 from unspoken.layout import MARKERS
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
+from unspoken.recipes import RECIPES
 from unspoken.specs import Pretrained
 from unspoken.tasks.hops import Hops
 from unspoken.tasks.rows import data_root
@@ -158,13 +160,13 @@ def test_a_plain_state_dict_is_imported_as_a_plain_model(here: Path, capsys: Cap
     lm = model_of("gpt2", rows=KNOWN, tie_word_embeddings=True)
     torch.save(lm.state_dict(), "pytorch_model.bin")
     call("import pytorch_model.bin --base base --out new")
-    assert "imported: new" in capsys.readouterr().out
+    assert "parameters: new; " in capsys.readouterr().out
     model = LatentLM.from_pretrained("new")
     assert torch.equal(
         model.lm.get_input_embeddings().get_parameter("weight")[:KNOWN], lm.get_parameter("transformer.wte.weight")
     )
     assert model.marks.bot == KNOWN
-    assert Notes.read(here / "new") == Notes()
+    assert Notes.read(here / "new") == Notes(base_model="base", imported_from="pytorch_model.bin")
 
 
 def test_a_recipe_says_how_the_model_was_trained(here: Path) -> None:
@@ -172,7 +174,28 @@ def test_a_recipe_says_how_the_model_was_trained(here: Path) -> None:
     call("import checkpoint_33 --base base --out new --recipe gsm8k/gpt2/coconut")
     notes = Notes.read(here / "new")
     assert notes.after_question == (ADDED[0], *[MARKERS["thought"]] * 6, ADDED[1])
-    assert (notes.recipe, notes.method) == ("gsm8k/gpt2/coconut", "Coconut")
+    assert (notes.recipe, notes.method, notes.seed) == ("gsm8k/gpt2/coconut", "Coconut", None)
+    card = (here / "new" / "README.md").read_text()
+    assert "other software; imported from `checkpoint_33` as recipe `gsm8k/gpt2/coconut` by unspoken" in card
+    assert "| base model | `base` |" in card
+
+
+def test_an_imported_run_is_evaluated_like_any_other(here: Path, capsys: Capture, monkeypatch: Any) -> None:
+    """Guards what a published checkpoint is wanted for: `eval`, `probe` and `audit` take run folders."""
+    config = tiny()
+    words = ["a", "b", "<<", *(config.task.words() or ())]
+    tokenizer = tokenizer_of(list(dict.fromkeys(words)))
+    lm = model_of("gpt2", rows=len(tokenizer) + 3, tie_word_embeddings=True)
+    torch.save(Published(lm).state_dict(), "checkpoint_33")
+    lm.config.save_pretrained("small")
+    tokenizer.save_pretrained("small")
+    monkeypatch.setitem(RECIPES, "tiny/coconut", tiny)
+    call("import checkpoint_33 --base small --run run --recipe tiny/coconut")
+    assert "run/final; now: unspoken eval run" in capsys.readouterr().out
+    call("eval run --num 4 --single 0")
+    assert "final weights" in capsys.readouterr().out
+    assert json.loads((here / "run" / "env.json").read_text())["imported"] == ["checkpoint_33"]
+    assert sorted(path.name for path in here.iterdir() if path.name.startswith(".")) == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -278,7 +301,11 @@ def test_a_malicious_file_is_refused_and_runs_nothing(here: Path, tmp_path: Path
 BAD = {
     "import": "--base PATH",
     "import --base base --out new": "needs a file of weights",
-    "import checkpoint_33 --base base": "--out",
+    "import checkpoint_33 --base base": "expected --out FOLDER or --run FOLDER",
+    "import checkpoint_33 --base base --out new --run run --recipe gsm8k/gpt2/coconut": "one of the two",
+    "import checkpoint_33 --base base --run run": "expected --recipe NAME as well",
+    "import checkpoint_33 --base base --run base --recipe gsm8k/gpt2/coconut": "base exists; choose another --run",
+    "import checkpoint_33 --base nowhere --run run --recipe gsm8k/gpt2/coconut": "nowhere: no config.json",
     "import checkpoint_33 --out new": "--base",
     "import nowhere --base base --out new": "nowhere: no such file",
     "import checkpoint_33 --base nowhere --out new": "nowhere: no config.json",

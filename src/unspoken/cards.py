@@ -150,13 +150,18 @@ def _facts(notes: Notes, architecture: str, parameters: int, thoughts: int) -> l
         ["method", _named(notes.method, Method)],
         ["stage", stage],
         ["thoughts", f"{thoughts}; after a question the model reads {_shown(notes.after_question)}"],
-        ["made with", f"unspoken {importlib.metadata.version('unspoken')}" + _recipe(notes)],
+        ["made with", _made_with(notes)],
     ]
 
 
-def _recipe(notes: Notes) -> str:
+def _made_with(notes: Notes) -> str:
+    version = f"unspoken {importlib.metadata.version('unspoken')}"
+    recipe = "" if notes.recipe is None else f", recipe `{notes.recipe}`"
     seed = "" if notes.seed is None else f", seed {notes.seed}"
-    return "" if notes.recipe is None else f", recipe `{notes.recipe}`{seed}"
+    if notes.imported_from is not None:
+        told = "" if notes.recipe is None else f" as recipe `{notes.recipe}`"
+        return f"other software; imported from `{notes.imported_from}`{told} by {version}"
+    return f"{version}{recipe}{seed}"
 
 
 def _shown(tokens: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -26,6 +27,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from unspoken.build import notes_of
 from unspoken.config import RunConfig
+from unspoken.durable import partial_name, publish
+from unspoken.environment import describe_environment
 from unspoken.layout import MARKERS
 from unspoken.markers import name_markers
 from unspoken.model import LatentLM
@@ -77,12 +80,35 @@ def import_weights(
     tokenizer = tokenizer_named(str(base))
     lm = build_around(state, settings, tokenizer, files[0])
     model = LatentLM(lm.eval(), tokenizer)
-    model.notes = _notes(model, config, thoughts)
-    partial = out.with_name(f".{out.name}.partial")
+    notes = _notes(model, config, thoughts)
+    model.notes = msgspec.structs.replace(notes, seed=None, base_model=base.name, imported_from=files[0].name)
+    partial = partial_name(out)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         model.save_pretrained(partial)
-        partial.rename(out)
+        publish(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return model
+
+
+def import_run(files: Sequence[Path], *, base: Path, run: Path, config: RunConfig) -> LatentLM:
+    """The same as a run folder, with the model in `final/`: it can be evaluated, probed and audited like any run.
+
+    Raises:
+        ValueError: as `import_weights`.
+    """
+    if run.exists():
+        raise ValueError(f"{run} exists; choose another --run")
+    partial = partial_name(run)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        model = import_weights(files, base=base, out=partial / "final", config=config)
+        config.save(partial / "config.json")
+        where = {**describe_environment(), "imported": [str(path) for path in files], "base": str(base)}
+        (partial / "env.json").write_bytes(msgspec.json.format(msgspec.json.encode(where), indent=2) + b"\n")
+        publish(partial, run)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return model

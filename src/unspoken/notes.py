@@ -48,6 +48,8 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step: int | None = None
     """Optimizer steps behind these weights, those of a run before not counted."""
     seed: int | None = None
+    imported_from: str | None = None
+    """The file these weights were imported from; what made it is not known, whatever recipe it was imported as."""
     example: str | None = None
     """A question of the kind the model was trained on."""
     max_new_tokens: int | None = None

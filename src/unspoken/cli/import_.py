@@ -20,8 +20,10 @@ class _Import:
     """The state dict, `checkpoint_33` say (several files: its parts). Only tensors are read, nothing in it is run."""
     base: Path
     """Hugging Face folder with the config and tokenizer of the model it was trained from; it needs no weights."""
-    out: Path
-    """Folder to write, which must not exist."""
+    out: Path | None = None
+    """Folder of the model to write, which must not exist."""
+    run: Path | None = None
+    """Instead of --out, with --recipe: run folder to write around it, for `unspoken eval` and all the others."""
     recipe: str | None = None
     """The recipe the model was trained as: how many thoughts follow a question, how a question is written."""
     thoughts: int | None = None
@@ -40,13 +42,23 @@ def import_(args: Sequence[str]) -> None:
         from unspoken.recipes import find_recipe
 
         config = find_recipe(options.recipe)
-    from unspoken.importing import import_weights
+    if (options.out is None) == (options.run is None):
+        raise ValueError("expected --out FOLDER or --run FOLDER, one of the two")
+    if options.run is not None and config is None:
+        raise ValueError("--run: a run folder says how the model was trained; expected --recipe NAME as well")
+    from unspoken.importing import import_run, import_weights
     from unspoken.quiet import quiet
 
     quiet()
     with working("reading weights"):
-        model = import_weights(
-            options.files, base=options.base, out=options.out, config=config, thoughts=options.thoughts
-        )
+        if options.run is not None and config is not None:
+            model = import_run(options.files, base=options.base, run=options.run, config=config)
+            told = f"{options.run / 'final'}; now: {PROGRAM} eval {options.run}"
+        else:
+            assert options.out is not None
+            model = import_weights(
+                options.files, base=options.base, out=options.out, config=config, thoughts=options.thoughts
+            )
+            told = f"{options.out}; LatentLM.from_pretrained reads it"
     num = sum(parameter.numel() for parameter in model.parameters())
-    print(f"imported: {options.out} ({num / 1e6:.1f}M parameters); LatentLM.from_pretrained reads it")
+    print(f"imported {num / 1e6:.1f}M parameters: {told}")
