@@ -267,7 +267,7 @@ class RunConfig:
             data = msgspec.json.decode(path.read_bytes())
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}; is this a run folder?") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
         try:
             return from_builtins(cls, data, "$")

@@ -201,19 +201,20 @@ def eval_(args: Sequence[str]) -> None:
     from unspoken.runs import evaluate_run
 
     quiet()
-    summary = evaluate_run(
-        options.run,
-        config,
-        folder,
-        task=task,
-        split=options.split,
-        weights=options.weights,
-        thoughts=options.thoughts,
-        num=options.num,
-        rows=options.rows,
-        single=options.single,
-        engine=options.engine,
-    )
+    with notes():
+        summary = evaluate_run(
+            options.run,
+            config,
+            folder,
+            task=task,
+            split=options.split,
+            weights=options.weights,
+            thoughts=options.thoughts,
+            num=options.num,
+            rows=options.rows,
+            single=options.single,
+            engine=options.engine,
+        )
     print(_describe(summary))
     if summary.path_classes:
         print("; ".join(f"{name} {count}" for name, count in summary.path_classes.items()))

@@ -1,0 +1,87 @@
+"""Command lines that are wrong: every one is understood, or refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuzz.outcomes import cases, check, kept, reached
+from unspoken.cli import COMMANDS
+from unspoken.tasks import make
+
+FLAGS = (
+    "--help", "--seed", "--out", "--num", "--rows", "--name", "--split", "--weights", "--on", "--thoughts", "--beside",
+    "--format", "--eval", "--engine", "--single", "--resume", "--batch.rows", "--batch.micro", "--max-steps", "--diff",
+    "--optimizer.lr", "--optimizer.betas", "--model.layers", "--model.width", "--task.nodes", "--method.max-stage",
+    "--curriculum.stage-epochs", "--curriculum.mix", "--precision", "--report-to", "--adapter.rank", "--task", "--row",
+    "--recipe", "--columns.question", "--against", "--force", "--no-force", "--beyond", "--workers", "--to", "--file",
+    "--schedule.decay", "--validation.stop-at", "--max-loss", "--checkpoint-keep", "--without", "--tokenizer",
+)  # fmt: skip
+VALUES = (
+    "", " ", "-", "--", "---", "-1", "0", "1", "2", "3", "0.5", "nan", "inf", "1e999", "9" * 40, "None", "none",
+    "True", "x", "run", "nowhere", "file.json", "file.txt", ".", "..", "/", "~", "best", "final", "test", "valid",
+    "md", "csv", "plain", "fast", "demo/coconut", "prosqa", "own", "(1,", "[1]", "{}", "a=b", "=", "\u202e", "é",
+    "😀", "\udc80", "a\0b", "*", "%s", "{x}", "'", '"', "\n", "a" * 5000, "wandb", "show", "stats", "validate", "make",
+    "list", "convert", "prosqa-dense", "constant", "stage",
+)  # fmt: skip
+ARGUMENT = st.sampled_from(FLAGS) | st.sampled_from(VALUES) | st.text(max_size=6)
+PAIR = st.tuples(st.sampled_from(FLAGS), st.sampled_from(VALUES)).map(list)
+
+
+@pytest.fixture(scope="module")
+def without_work(room: Path) -> object:
+    """Training, downloads and uploads are not what is tried here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("train.fit", "demo.run_demo", "fetching.fetch_smollm2", "doctor.examine", "doctor.record"):
+            patch.setattr(f"unspoken.{name}", reached)
+        patch.setattr("unspoken.model.LatentLM.push_to_hub", reached)
+        patch.setattr("unspoken.analysis.probe.probe_run", reached)
+        patch.setattr("unspoken.audit.run.audit_run", reached)
+        patch.setattr("unspoken.explore.run.look_at_run", reached)
+        made = make.write_problems
+        patch.setattr(
+            "unspoken.tasks.make.write_problems",
+            lambda *args, num, **settings: reached() if num > 100 else made(*args, num=num, **settings),
+        )
+        yield room
+
+
+@cases(130)
+@given(arguments=st.lists(ARGUMENT, max_size=6), command=st.sampled_from(sorted(COMMANDS)) | st.text(max_size=9))
+def test_random_arguments(without_work: Path, command: str, arguments: list[str]) -> None:
+    """Guards the whole front: unknown commands, flags of others, values of other types, empty, huge, no text at all."""
+    _try(without_work, [command, *arguments])
+
+
+LEADING = (
+    ["train", "demo/coconut"],
+    ["train", "prosqa/gpt2/coconut"],
+    ["train"],
+    ["eval", "run"],
+    ["table", "run"],
+    ["probe", "run"],
+    ["audit", "run"],
+    ["explore", "run"],
+    ["show", "run"],
+    ["data", "show", "file.json"],
+    ["data", "make", "prosqa-dense", "--num", "2"],
+    ["data", "validate", "file.json"],
+    ["push", "run"],
+)
+
+
+@cases(130)
+@given(leading=st.sampled_from(LEADING), flags=st.lists(PAIR, min_size=1, max_size=3))
+def test_random_flags(without_work: Path, leading: list[str], flags: list[list[str]]) -> None:
+    """Guards values of flags that a command has, which get further than random arguments do."""
+    _try(without_work, [*leading, *(part for flag in flags for part in flag)])
+
+
+def _try(room: Path, arguments: list[str]) -> None:
+    with kept(room):
+        (room / "file.json").write_text('[{"question": "What?", "steps": ["this"], "answer": "that"}]')
+        (room / "file.txt").write_text("What?||<<1+1=2>> #### 2\n")
+        check(arguments, room, reads_only=False)
