@@ -123,6 +123,21 @@ def test_a_card_somebody_took_over_is_left_alone(run: Path) -> None:
     assert len(Notes.read(run / "best").evaluations) == 1
 
 
+def test_a_model_that_cannot_be_written_is_evaluated_all_the_same(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Guards runs on other people's disks: hours of decoding must not end in an error about a card."""
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("unspoken.notes.write_whole", refuse)
+    call("eval run --single 0")
+    assert "test, best weights" in capsys.readouterr().out
+    assert read_summary(run / "eval" / "test").num == 8
+    assert "best: cannot be written (Permission denied)" in caplog.text
+
+
 def test_a_base_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards descent: the hub's tree of models hangs on it; a local folder is no name there, but is told."""
     monkeypatch.chdir(tmp_path)

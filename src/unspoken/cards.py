@@ -7,6 +7,7 @@ after each evaluation. A card that someone has taken over, by removing its last 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from unspoken.methods import Method
 from unspoken.notes import Evaluation, Notes
 from unspoken.records import Summary, wilson
 from unspoken.tasks.base import Task
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "README.md"
 OURS = "<!-- Made by unspoken of unspoken.json, again after each evaluation; remove this line to write it yourself. -->"
@@ -48,7 +51,10 @@ def write_card(folder: Path, *, source: str = ".") -> None:
 
 
 def note_evaluation(folder: Path, name: str, summary: Summary) -> None:
-    """Adds an evaluation to a saved model's notes and card; one of the same name is replaced."""
+    """Adds an evaluation to a saved model's notes and card; one of the same name is replaced.
+
+    Where the model's folder cannot be written, the evaluation has its own folder all the same, and the log says so.
+    """
     notes = Notes.read(folder)
     found = Evaluation(
         name=name,
@@ -62,8 +68,11 @@ def note_evaluation(folder: Path, name: str, summary: Summary) -> None:
         commit=summary.commit,
     )
     kept = [evaluation for evaluation in notes.evaluations if evaluation.name != name]
-    msgspec.structs.replace(notes, evaluations=(*kept, found)).write(folder)
-    write_card(folder)
+    try:
+        msgspec.structs.replace(notes, evaluations=(*kept, found)).write(folder)
+        write_card(folder)
+    except OSError as error:
+        log.warning(f"{folder}: cannot be written ({error.strerror}), so its card does not show this evaluation")
 
 
 def num_parameters(folder: Path) -> int:
