@@ -91,8 +91,15 @@ class RunFolder:
         return command
 
     def going_on(self, position: Position, **details: Any) -> None:
-        """Notes that training goes on from a position, where and how; forgets metrics of what comes again."""
+        """Notes that training goes on from a position, where and how; forgets metrics of what comes again.
+
+        Raises:
+            ValueError: there is something else in the place of a file, which the first step would stumble over.
+        """
         path = self.path / "env.json"
+        for file in (path, self._metrics):
+            if file.exists() and not file.is_file():
+                raise ValueError(f"{file}: expected a file; move away what is there")
         try:
             before = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         except (OSError, msgspec.MsgspecError) as error:
