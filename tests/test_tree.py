@@ -10,7 +10,7 @@ from unspoken.batch import collate
 from unspoken.layout import IGNORE_INDEX, Layout
 from unspoken.model import LatentLM
 from unspoken.specs import Engine
-from unspoken.tree import Tree, run_trees
+from unspoken.tree import Tree, run_trees, write_behind
 from unspoken.walk import itself
 
 BOT, THOUGHT, EOT = 60, 61, 62
@@ -50,6 +50,31 @@ def test_every_branch_is_as_if_it_stood_alone(family: str, engine: Engine) -> No
             assert len(tree) < sum(map(len, layouts)) / 2, "common beginnings are shared"
             for layout, path in zip(layouts, paths, strict=True):
                 torch.testing.assert_close(grown.at(row, path), alone(model, layout), rtol=within, atol=within)
+
+
+@pytest.mark.parametrize("engine", ["fast", "plain"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma3", "mistral"])
+def test_what_is_written_behind_columns_is_what_is_written_alone(family: str, engine: Engine) -> None:
+    """A text that saw another end's, or took its place, would go on differently; so would one past its stop token."""
+    model = LatentLM(build(family, dtype=torch.float64), engine=engine).eval()
+    trees: list[Tree] = []
+    ends: list[list[int]] = []
+    prompts: list[Layout] = []
+    for question, most in (([5, 6, 7, 8, 9, 10], 3), ([11, 12], 1), ([13, 14, 15], 3)):
+        own = [prompt(question, thoughts) for thoughts in range(most + 1)]
+        tree = Tree(own[-1])
+        trees.append(tree)
+        ends.append([tree.add(layout)[-1] for layout in own])
+        prompts += own
+    free = model.write(prompts, max_new_tokens=8, eos_token_id=[])
+    stop = [free[0].tokens[2], free[-1].tokens[4]]
+    with torch.no_grad():
+        found = write_behind(
+            model.backbone, trees, ends, itself, max_new_tokens=8, stop_ids=stop, pad_id=PAD
+        )  # fmt: skip
+    alone = model.write(prompts, max_new_tokens=8, eos_token_id=stop)
+    assert [text for row in found for text in row] == [written.tokens for written in alone]
+    assert len({len(written.tokens) for written in alone}) > 1, "texts end at different times"
 
 
 def test_thoughts_belong_to_the_trunk() -> None:

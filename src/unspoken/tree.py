@@ -22,7 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unspoken.backbones import Backbone
+from unspoken.backbones import Backbone, Session
+from unspoken.batch import make_plan
 from unspoken.layout import Layout
 from unspoken.walk import Columns, FeedBack, walk
 
@@ -100,19 +101,75 @@ def run_trees(backbone: Backbone, trees: Sequence[Tree], feed_back: FeedBack, *,
     Raises:
         ValueError: a tree is deeper than the model's positions, or the model builds its own masks.
     """
-    limit, deepest = backbone.max_positions, max(max(tree.depths) for tree in trees) + 1
+    return _run(backbone, trees, feed_back, pad_id=pad_id, ends=None, room=0)[0]
+
+
+def write_behind(
+    backbone: Backbone,
+    trees: Sequence[Tree],
+    ends: Sequence[Sequence[int]],
+    feed_back: FeedBack,
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int],
+    pad_id: int,
+) -> list[list[list[int]]]:
+    """What is written, greedily, behind columns of trees: of every tree, of each of its `ends`, the new ids.
+
+    All ends of all trees write at once, a pass for each further token; a stop token ends a text and is part of it.
+
+    Raises:
+        ValueError: as `run_trees`, the text counted.
+    """
+    most = max(map(len, ends))
+    # A tree with fewer ends than another writes at its last one again.
+    filled = [[*own, *[own[-1]] * (most - len(own))] for own in ends]
+    grown, session, columns = _run(backbone, trees, feed_back, pad_id=pad_id, ends=filled, room=max_new_tokens)
+    device = columns.input_ids.device
+    hidden = torch.stack([grown.at(row, own) for row, own in enumerate(filled)])
+    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
+    done = torch.zeros(hidden.shape[:2], dtype=torch.bool, device=device)
+    written: list[Tensor] = []
+    while True:
+        token = backbone.unembed(hidden).argmax(-1)
+        written.append(token)
+        done |= torch.isin(token, stops)
+        if len(written) == max_new_tokens or bool(done.all()):
+            break
+        at = columns.input_ids.shape[1] - (max_new_tokens - len(written) + 1) * most
+        hidden = session.run(backbone.embed(token), slice(at, at + most), keep=most)
+    stop, texts = set(stop_ids), torch.stack(written, dim=-1).tolist()
+    return [
+        [text[: next((n for n, id_ in enumerate(text, start=1) if id_ in stop), len(text))] for text in row[: len(own)]]
+        for row, own in zip(texts, ends, strict=True)
+    ]
+
+
+def _run(
+    backbone: Backbone,
+    trees: Sequence[Tree],
+    feed_back: FeedBack,
+    *,
+    pad_id: int,
+    ends: Sequence[Sequence[int]] | None,
+    room: int,
+) -> tuple[Grown, Session, Columns]:
+    """Runs trees, with columns kept free behind them for `room` further tokens of each end."""
+    limit, deepest = backbone.max_positions, max(max(tree.depths) for tree in trees) + 1 + room
     if limit is not None and deepest > limit:
         raise ValueError(f"a prompt and what follows it have {deepest} positions, but this model has {limit}")
     starts = [tree.is_thought.index(True) if True in tree.is_thought else None for tree in trees]
     column = max((start for start in starts if start is not None), default=0)
     first = tuple(0 if start is None else column - start for start in starts)
     width = max(shift + len(tree) for shift, tree in zip(first, trees, strict=True))
-    input_ids = torch.full((len(trees), width), pad_id)
-    attention_mask = torch.zeros(len(trees), width, dtype=torch.long)
-    position_ids = torch.zeros(len(trees), width, dtype=torch.long)
-    is_thought = torch.zeros(len(trees), width, dtype=torch.bool)
+    num_ends = 0 if ends is None else len(ends[0])
+    whole = width + room * num_ends
+    input_ids = torch.full((len(trees), whole), pad_id)
+    attention_mask = torch.zeros(len(trees), whole, dtype=torch.long)
+    position_ids = torch.zeros(len(trees), whole, dtype=torch.long)
+    is_thought = torch.zeros(len(trees), whole, dtype=torch.bool)
     # A padded column looks at itself, so that no softmax is over nothing.
-    allowed = np.tile(np.eye(width, dtype=np.bool_), (len(trees), 1, 1))
+    allowed = np.tile(np.eye(whole, dtype=np.bool_), (len(trees), 1, 1))
     for row, (shift, tree) in enumerate(zip(first, trees, strict=True)):
         own = slice(shift, shift + len(tree))
         input_ids[row, own] = torch.tensor(tree.input_ids)
@@ -122,6 +179,16 @@ def run_trees(backbone: Backbone, trees: Sequence[Tree], feed_back: FeedBack, *,
         for node, parent in enumerate(tree.parents):
             if parent >= 0:
                 allowed[row, shift + node] |= allowed[row, shift + parent]
+        for number in range(num_ends):
+            assert ends is not None
+            end = ends[row][number]
+            before = shift + end
+            for step in range(room):
+                at = width + step * num_ends + number
+                allowed[row, at] |= allowed[row, before]
+                position_ids[row, at] = tree.depths[end] + 1 + step
+                before = at
+    attention_mask[:, width:] = 1
     device = backbone.lm.device
     columns = Columns(
         input_ids=input_ids.to(device),
@@ -130,5 +197,6 @@ def run_trees(backbone: Backbone, trees: Sequence[Tree], feed_back: FeedBack, *,
         is_thought=is_thought.to(device),
         allowed=torch.from_numpy(allowed)[:, None].to(device),
     )
-    walked = walk(backbone, columns, columns.whole_plan(None), feed_back)
-    return Grown(hidden=walked.hidden, thoughts=walked.thoughts, first=first)
+    plan = make_plan(is_thought[:, :width], None, whole=True).to(device)
+    walked = walk(backbone, columns, plan, feed_back)
+    return Grown(hidden=walked.hidden, thoughts=walked.thoughts, first=first), walked.session, columns

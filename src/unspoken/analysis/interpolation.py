@@ -17,7 +17,7 @@ import msgspec
 from unspoken.analysis import drawing, pages
 from unspoken.analysis.base import Analysis, DoesNotApply, Subject, Unit
 from unspoken.analysis.bootstrap import Interval, share_interval
-from unspoken.evaluate import evaluate
+from unspoken.analysis.forced import write_at_stops
 from unspoken.tasks.chains import PathClass
 from unspoken.tasks.equations import ChainClass
 
@@ -54,10 +54,16 @@ class Interpolation(Analysis[InterpolationFound]):
         if subject.method.trained_thoughts is None:
             return DoesNotApply(why=f"{type(subject.method).__name__} has no thoughts whose number could be forced.")
         forced = []
+        written = write_at_stops(
+            subject.model,
+            subject.task,
+            subject.method,
+            subject.cache.examples,
+            rows=subject.rows,
+            most=subject.stops[-1],
+        )
         for k in subject.stops:
-            records = evaluate(
-                subject.model, subject.task, subject.method, subject.cache.examples, rows=subject.rows, thoughts=k
-            )
+            records = [each[k] for each in written]
             right = sum(record.correct for record in records)
             classes = Counter(record.path_class for record in records if record.path_class is not None)
             forced.append(

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unspoken.analysis.stops import stops
-from unspoken.data import tokenize
-from unspoken.evaluate import evaluate
+from unspoken.analysis.forced import write_at_stops
 from unspoken.explore.payload import Token, Wrote, rounded
 from unspoken.methods import Method
 from unspoken.model import LatentLM
@@ -36,40 +34,12 @@ def forced(
     For a method without thoughts or pauses a stop is a number of *right* steps given, so what is written is the rest.
 
     Raises:
-        ValueError: as `evaluate`.
+        ValueError: as `write_at_stops`.
     """
-    trained = method.trained_thoughts
-    if trained is not None:
-        by_stop = [evaluate(model, task, method, examples, rows=rows, thoughts=k) for k in range(trained + 1)]
-        return [tuple(wrote(records[i]) for records in by_stop) for i in range(len(examples))]
-    tokenizer = model.tokenizer
-    assert tokenizer is not None
-    places = [stops(method, tokens, model.marks) for tokens in tokenize(examples, task, tokenizer)]
-    written = iter(
-        model.write(
-            [place.prompt for each in places for place in each],
-            max_new_tokens=task.max_new_tokens,
-            rows=rows,
-            eos_token_id=tokenizer.eos_token_id,
-            feed_back=method.feed_back,
-        )
-    )
-    found = []
-    for example, each in zip(examples, places, strict=True):
-        texts = [str(tokenizer.decode(next(written).tokens, skip_special_tokens=True)) for _ in each]
-        answers = [task.extract(text) for text in texts]
-        found.append(
-            tuple(
-                Wrote(
-                    text=text,
-                    answer=answer,
-                    right=task.correct(answer, example),
-                    path=task.classify(text, example, hidden=place.steps),
-                )
-                for text, answer, place in zip(texts, answers, each, strict=True)
-            )
-        )
-    return found
+    return [
+        tuple(Wrote(text=each.text, answer=each.prediction, right=each.correct, path=each.path_class) for each in row)
+        for row in write_at_stops(model, task, method, examples, rows=rows)
+    ]
 
 
 def top_tokens(model: LatentLM, hidden: NDArray[np.float32]) -> list[tuple[Token, ...]]:
