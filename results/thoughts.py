@@ -156,9 +156,11 @@ def main() -> None:
     options = parser.parse_args()
     beside = fetch(BESIDE, options.runs)
     names = [f"demo-planning-{method}" for method in options.methods]
-    for name in names:
-        run = fetch(name, options.runs)
+    found = [fetch(name, options.runs) for name in names]
+    for run in found:
         look(run, beside, options.num)
+    # Only now: what is kept here lies under version control, and a report says whether anything there had changed.
+    for run in found:
         keep(run)
     write_page(names)
 
