@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from unspoken.analysis.parallelism import Parallelism
 from unspoken.analysis.search import searches_of
 from unspoken.analysis.spread import Spread
 from unspoken.analysis.trees import Trees
+from unspoken.analysis.whole import whole_folder
 from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import describe_environment, processor_name
 from unspoken.model import LatentLM
@@ -144,7 +144,7 @@ def probe_run(
         for analysis in analyses:
             with clock(analysis.name):
                 found[analysis.name] = analysis.measure(subject)
-    with _complete_or_nothing(folder) as making:
+    with whole_folder(folder) as making:
         with clock("figures"):
             for analysis in analyses:
                 if not isinstance(found[analysis.name], DoesNotApply):
@@ -263,17 +263,3 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[part] = round(time.perf_counter() - started, 2)
-
-
-@contextlib.contextmanager
-def _complete_or_nothing(folder: Path) -> Iterator[Path]:
-    """A folder that gets its name when all in it is written; nothing is left behind otherwise."""
-    making = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    try:
-        yield making
-        making.rename(folder)
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise

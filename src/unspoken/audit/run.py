@@ -9,17 +9,16 @@ RUN/audit/NAME/audit.json    everything measured, with where and how
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 import msgspec
 import torch
 
 from unspoken.analysis.bootstrap import RESAMPLES
+from unspoken.analysis.whole import whole_folder
 from unspoken.audit.beyond import Setting, settings_of, shortcuts_on
 from unspoken.audit.context import Context
 from unspoken.audit.figures import draw
@@ -30,9 +29,6 @@ from unspoken.config import RunConfig, to_builtins
 from unspoken.environment import describe_environment, processor_name
 from unspoken.runs import load_run
 from unspoken.tasks.base import Split, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST = 2_000
 """Problems looked at unless a number is asked for; intervals are narrow by then."""
@@ -110,7 +106,7 @@ def audit_run(
         env=describe_environment(),
         findings=findings,
     )
-    with _complete_or_nothing(folder) as making:
+    with whole_folder(folder) as making:
         (making / "records").mkdir()
         for name, found in records.items():
             lines = b"".join(msgspec.json.encode(record) + b"\n" for record in found)
@@ -137,17 +133,3 @@ class _Clock:
         """Seconds of every part that has begun."""
         ends = [begun for _, begun in self._parts[1:]] + [time.perf_counter()]
         return {part: end - begun for (part, begun), end in zip(self._parts, ends, strict=True)}
-
-
-@contextmanager
-def _complete_or_nothing(folder: Path) -> Iterator[Path]:
-    """A folder that gets its name when all in it is written; nothing is left behind otherwise."""
-    making = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    try:
-        yield making
-        making.rename(folder)
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
