@@ -1,0 +1,357 @@
+"""Memory and communication of Llama 3.2-3B and Llama 3-8B on paper, and the same rules measured on a small model.
+
+    python results/scale.py
+
+Makes results/runs/scale (a JSON file) and the tables of docs/scale.md, between its marks. No weights are needed: the
+large models are made on torch's meta device, which knows shapes and nothing else. The small one takes a step in
+two processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import multiprocessing
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from unspoken.batch import Batch, collate
+from unspoken.distributed import spread_of
+from unspoken.environment import describe_environment
+from unspoken.layout import Layout, lay_out
+from unspoken.model import LatentLM
+from unspoken.specs import Engine, Lora
+
+PAGE = Path("docs/scale.md")
+OUT = Path("results/runs/scale")
+GIB = 2**30
+
+SHARED: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "vocab_size": 128_256}
+LARGE = {
+    "Llama 3.2-3B": LlamaConfig(
+        hidden_size=3072,
+        num_hidden_layers=28,
+        num_attention_heads=24,
+        num_key_value_heads=8,
+        intermediate_size=8192,
+        tie_word_embeddings=True,
+        **SHARED,
+    ),
+    "Llama 3-8B": LlamaConfig(
+        hidden_size=4096,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        intermediate_size=14_336,
+        tie_word_embeddings=False,
+        **SHARED,
+    ),
+}
+SMALL = LlamaConfig(
+    hidden_size=128,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=352,
+    tie_word_embeddings=False,
+    **{**SHARED, "vocab_size": 97},
+)
+QUESTION, ANSWER = 160, 40
+"""Columns of the small model's rows before and after the thoughts."""
+RANKS, MICRO, TEXT, THOUGHTS, LENGTH = 8, 8, 100, 6, 110
+"""The case worked out in full: GPUs, rows in a forward pass, GSM8K's tokens before and after the thoughts."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the rules below are made of, in numbers (not bytes)."""
+
+    layers: int
+    width: int
+    keys: int
+    """Width of the keys of a token, in a layer; its values take as much."""
+    inner: int
+    """Width inside the feed-forward."""
+    block: int
+    """Weights in a block."""
+    rest: int
+    """All other weights."""
+    lora: int
+    """Weights of adapters of the default rank in every linear layer of the blocks."""
+
+    @property
+    def total(self) -> int:
+        return self.layers * self.block + self.rest
+
+
+def sizes(config: LlamaConfig) -> Sizes:
+    """Counted on a model without storage."""
+    with torch.device("meta"):
+        lm = AutoModelForCausalLM.from_config(config)
+    blocks = sum(p.numel() for name, p in lm.named_parameters() if ".layers." in name)
+    linear = [
+        module for name, module in lm.named_modules() if ".layers." in name and isinstance(module, torch.nn.Linear)
+    ]
+    return Sizes(
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        keys=config.hidden_size // config.num_attention_heads * config.num_key_value_heads,
+        inner=config.intermediate_size,
+        block=blocks // config.num_hidden_layers,
+        rest=sum(p.numel() for p in lm.parameters()) - blocks,
+        lora=sum(Lora().rank * (module.in_features + module.out_features) for module in linear),
+    )
+
+
+# The rules.
+
+
+def activation_bytes(of: Sizes, engine: Engine, *, bf16: bool) -> int:
+    """Bytes kept for the backward pass, a token and a layer, of a pass of many columns.
+
+    fast: for each of two norms its input, the normed input and the input of the projections; queries, keys, values;
+    what attention gives; the feed-forward's two inner vectors. sparing: the block's input, keys and values. In bf16 all
+    are half as long but the residual stream and what norms keep.
+    """
+    exact, product = 4, 2 if bf16 else 4
+    kept = 2 * of.keys * product
+    if engine == "sparing":
+        return of.width * exact + kept
+    norms = 2 * of.width * (2 * exact + product)
+    return norms + (2 * of.width + 2 * of.inner) * product + kept
+
+
+def gathers(of: Sizes, passes: int) -> int:
+    """All-gathers of a step under FSDP2: every block in every pass, forward and backward; the rest once."""
+    return 2 * of.layers * passes + 1
+
+
+def scatters(of: Sizes) -> int:
+    """Reduce-scatters of a step: one for each block, after all its passes have gone backward, and one for the rest."""
+    return of.layers + 1
+
+
+# Measured on the small model.
+
+
+def rows(num: int, *, thoughts: int) -> list[Layout]:
+    """Rows of a question, thoughts and an answer."""
+    question, answer = [1 + i % 90 for i in range(QUESTION)], [3] * ANSWER
+    return [lay_out([*question, *[96] * thoughts], answer, thought=96) for _ in range(num)]
+
+
+def small(engine: Engine) -> LatentLM:
+    torch.manual_seed(0)
+    return LatentLM(AutoModelForCausalLM.from_config(SMALL, dtype=torch.float32), engine=engine).train()
+
+
+def kept_bytes(engine: Engine, *, columns: int, bf16: bool) -> int:
+    """What a forward pass without thoughts keeps for its backward pass, parameters and their bf16 copies left out."""
+    model = small(engine)
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    shapes = {tuple(p.shape) for p in model.parameters()} | {tuple(reversed(p.shape)) for p in model.parameters()}
+    batch = collate([lay_out([1] * (columns - 1), [3], thought=96)] * 2, pad_id=0)
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and not (bf16 and tuple(tensor.shape) in shapes):
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=bf16),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        # Held until the end: a storage that is freed may lend its address to another.
+        output = model(**batch.tensors(), plan=batch.plan)
+        total = sum(found.values())
+    del output
+    return total
+
+
+def measured_activations(engine: Engine, *, bf16: bool) -> float:
+    """Bytes a token and a layer: the difference between two lengths, which leaves out what is there once."""
+    short, long = 60, 120
+    more = kept_bytes(engine, columns=long, bf16=bf16) - kept_bytes(engine, columns=short, bf16=bf16)
+    return more / (2 * (long - short)) / SMALL.num_hidden_layers
+
+
+def count_collectives(rank: int, port: int, thoughts: list[int], out: str) -> None:
+    """What each of two processes does: a step for each number of thoughts; the first writes down what it asked for."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+        ACCELERATE_USE_CPU="true", ACCELERATE_USE_FSDP="true", FSDP_VERSION="2",
+    )  # fmt: skip
+    accelerator = Accelerator(cpu=True)
+    counts = {"gathers": 0, "scatters": 0}
+    names = {
+        "all_gather_single": "gathers",
+        "all_gather_into_tensor": "gathers",
+        "reduce_scatter_single": "scatters",
+        "reduce_scatter_tensor": "scatters",
+    }
+    for name, kind in names.items():
+        if name in vars(dist):
+            setattr(dist, name, _counting(vars(dist)[name], counts, kind))
+    model = small("fast")
+    spread = spread_of(accelerator, model, [torch.optim.AdamW(model.parameters())])
+    found: list[dict[str, int]] = []
+    for num in thoughts:
+        counts.update(gathers=0, scatters=0)
+        batch: Batch = collate(rows(2, thoughts=num), pad_id=0)
+        spread.model(**batch.tensors(), plan=batch.plan).loss_sum.backward()
+        found.append({"thoughts": num, "passes": len(batch.plan.spans), **counts})
+    if rank == 0:
+        Path(out).write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+def _counting(function: Any, counts: dict[str, int], kind: str) -> Any:
+    def call(*arguments: Any, **settings: Any) -> Any:
+        counts[kind] += 1
+        return function(*arguments, **settings)
+
+    return call
+
+
+def measured_collectives(thoughts: list[int]) -> list[dict[str, int]]:
+    OUT.mkdir(parents=True, exist_ok=True)
+    file = OUT / "collectives.json"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(count_collectives, args=(port, thoughts, str(file)), nprocs=2)
+    found = json.loads(file.read_text())
+    file.unlink()
+    return found
+
+
+# The page.
+
+
+def table(header: list[str], lines: list[list[str]]) -> str:
+    ruled = [header, ["---", *["---:"] * (len(header) - 1)], *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+
+
+def checked(found: dict[str, Any]) -> str:
+    of = sizes(SMALL)
+    lines = [
+        [f"kept a token and a layer, {each['engine']}, {each['precision']}", f"{each['measured']:,.0f} B",
+         f"{each['predicted']:,} B", f"{each['measured'] / each['predicted']:.3f}"]
+        for each in found["activations"]
+    ]  # fmt: skip
+    for each in found["collectives"]:
+        for kind, predicted in (("gathers", gathers(of, each["passes"])), ("scatters", scatters(of))):
+            lines.append(
+                [f"all-{kind} a step, {each['thoughts']} thoughts ({each['passes']} passes)" if kind == "gathers"
+                 else f"reduce-{kind} a step, {each['thoughts']} thoughts", f"{each[kind]}", f"{predicted}",
+                 f"{each[kind] / predicted:.3f}"]
+            )  # fmt: skip
+    return table(["small Llama", "measured", "predicted", "ratio"], lines)
+
+
+def weights_table(models: dict[str, Sizes]) -> str:
+    header = ["GiB", *models]
+
+    def line(name: str, value: Any) -> list[str]:
+        return [name, *(f"{value(of) / GIB:.1f}" for of in models.values())]
+
+    return table(
+        header,
+        [
+            ["weights, billions", *(f"{of.total / 1e9:.2f}" for of in models.values())],
+            line("full, one process: 16 B a weight", lambda of: 16 * of.total),
+            line(f"full, FSDP2 on {RANKS}: 16/{RANKS} B a weight", lambda of: 16 * of.total / RANKS),
+            line("+ rest gathered: 8 B a weight of it", lambda of: 8 * of.rest),
+            line("+ two blocks gathered: 4 B a weight", lambda of: 8 * of.block),
+            line("+ gradients of all blocks, whole: 4 B a weight", lambda of: 4 * of.layers * of.block),
+            line("+ bf16 copies of the blocks: 2 B a weight", lambda of: 2 * of.layers * of.block),
+            line("full, FSDP2, bf16: all of these", state_bytes),
+            ["LoRA weights, millions", *(f"{of.lora / 1e6:.0f}" for of in models.values())],
+            line("LoRA, one process, bf16: 6 B a weight + 16 B an adapter's", lambda of: 6 * of.total + 16 * of.lora),
+        ],
+    )
+
+
+def state_bytes(of: Sizes) -> float:
+    """Per GPU: shares of weights, gradients and moments, what is gathered, whole gradients, bf16 copies."""
+    return 16 * of.total / RANKS + 8 * of.rest + 8 * of.block + 6 * of.layers * of.block
+
+
+def activations_table(models: dict[str, Sizes]) -> str:
+    lines = []
+    for engine in ("fast", "sparing"):
+        for bf16 in (False, True):
+            per_token = {name: activation_bytes(of, engine, bf16=bf16) for name, of in models.items()}
+            name = f"{engine}, {'bf16' if bf16 else 'fp32'}"
+            lines.append([f"{name}: KiB a token and a layer", *(f"{each / 1024:.0f}" for each in per_token.values())])
+            whole = {n: each * models[n].layers * MICRO * (LENGTH + THOUGHTS) for n, each in per_token.items()}
+            lines.append(
+                [
+                    f"{name}: GiB, {MICRO} rows x {LENGTH + THOUGHTS} tokens",
+                    *(f"{each / GIB:.1f}" for each in whole.values()),
+                ]
+            )
+    return table(["", *models], lines)
+
+
+def communication_table(models: dict[str, Sizes]) -> str:
+    lines = []
+    for thoughts in (0, 3, THOUGHTS):
+        passes = thoughts + 2 if thoughts else 1
+        for what in ("all-gathers", "GB received a GPU, fp32"):
+            cells = []
+            for of in models.values():
+                share = (RANKS - 1) / RANKS
+                moved = 4 * share * (2 * of.layers * passes * of.block + of.rest + of.total)
+                cells.append(f"{gathers(of, passes)}" if what == "all-gathers" else f"{moved / 1e9:.0f}")
+            lines.append([f"{thoughts} thoughts, {passes} passes: {what}", *cells])
+    return table(["a step of one micro-batch", *models], lines)
+
+
+def main() -> None:
+    activations = [
+        {
+            "engine": engine,
+            "precision": "bf16" if bf16 else "fp32",
+            "measured": measured_activations(engine, bf16=bf16),
+            "predicted": activation_bytes(sizes(SMALL), engine, bf16=bf16),
+        }
+        for engine in ("fast", "sparing")
+        for bf16 in (False, True)
+    ]
+    found = {
+        "environment": describe_environment(),
+        "models": {name: asdict(sizes(config)) for name, config in {**LARGE, "small": SMALL}.items()},
+        "activations": activations,
+        "collectives": measured_collectives([0, 1, 2, 4]),
+    }
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
+    models = {name: sizes(config) for name, config in LARGE.items()}
+    tables = {
+        "state": weights_table(models),
+        "activations": activations_table(models),
+        "communication": communication_table(models),
+        "checked": checked(found),
+    }
+    text = PAGE.read_text()
+    for name, made in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + made + end + rest.partition(end)[2]
+    PAGE.write_text(text)
+    print(tables["checked"])
+
+
+if __name__ == "__main__":
+    main()
