@@ -110,7 +110,7 @@ def train(args: Sequence[str]) -> None:
     if recipe is None:
         if "-h" in rest or "--help" in rest:
             print(
-                f"usage: {PROGRAM} train RECIPE [--out DIR] [--seed N] [--max-steps N] [--checkpoint-every N] [...]\n"
+                f"usage: {PROGRAM} train RECIPE [--out DIR] [--seed N] [--max-steps N] [--report-to TRACKER] [...]\n"
                 f"       {PROGRAM} train --resume RUN [--batch.micro N] [--batch.evaluation N]\n\n"
                 f"{PROGRAM} list shows the recipes; {PROGRAM} train RECIPE --help shows every flag of one."
             )
