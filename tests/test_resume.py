@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,11 @@ import pytest
 import torch
 
 from tiny_runs import MODEL, REGISTER, StopAt, digest, final_weights, losses, metrics, tiny, tree
-from unspoken import cli
+from unspoken import checkup, cli
 from unspoken.checkpoint import checkpoints, newest_whole
 from unspoken.config import AdamW, After, BatchSize, Muon, Schedule
 from unspoken.curriculum import Curriculum
+from unspoken.methods import Coconut
 from unspoken.model import LatentLM
 from unspoken.recipes import RECIPES
 from unspoken.reports import StepReport
@@ -286,6 +288,57 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fit(tiny(), tmp_path / "run", observer=Impatient(3))
+
+
+def test_a_validation_is_left_when_somebody_asks_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards batch systems that give thirty seconds: decoding thousands of problems is not waited for, and is done when
+    the run goes on; a further SIGTERM does not spoil the save."""
+    run, config = tmp_path / "run", tiny(batch=BatchSize(rows=8, evaluation=1))
+    fit(config, tmp_path / "whole")
+    measure = checkup.evaluate
+
+    def terminated(*arguments: Any, **settings: Any) -> Any:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkup, "evaluate", terminated)
+        with pytest.raises(Interrupted, match="stopped at step 5 of 20") as stopped:
+            fit(config, run)
+    assert stopped.value.exit_code == 0
+    assert metrics(run, "validation") == []
+    fit(config, run, resume=True)
+    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
+    assert digest(run / "best") == digest(tmp_path / "whole" / "best")
+    wanted = [(line["step"], line["accuracy"]) for line in metrics(tmp_path / "whole", "validation")]
+    assert [(line["step"], line["accuracy"]) for line in metrics(run, "validation")] == wanted
+
+
+def test_a_run_goes_on_with_smaller_batches_and_remembers_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Guards whoever ran out of memory: what is told to go on with must be what the run then runs with."""
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        fit(tiny(), run, observer=StopAt(3))
+    again = f"--resume {run} --batch.micro 2 --batch.evaluation 3"
+    with pytest.raises(Interrupted, match=f"unspoken train {again}$"):
+        fit(tiny(batch=BatchSize(rows=8, micro=2, evaluation=3)), run, resume=True, observer=StopAt(6))
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["train", "--resume", str(run), "--batch.micro", "0"])
+    assert refused.value.code == 2
+    assert "batch.micro must be at least 1" in capsys.readouterr().err
+    sizes = []
+
+    def loss(method: Coconut, model: Any, batch: Any) -> Any:
+        sizes.append(len(batch))
+        return plain(method, model, batch)
+
+    plain = Coconut.loss
+    monkeypatch.setattr(Coconut, "loss", loss)
+    cli.main(["train", *again.split()])
+    assert set(sizes) == {2}
 
 
 def test_sigint_saves_says_how_to_go_on_and_exits_130(

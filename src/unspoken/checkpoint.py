@@ -92,8 +92,7 @@ def save_checkpoint(
     final = folder / f"step-{position.step:08d}"
     partial = partial_name(final)
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*"):
-        shutil.rmtree(leftover)
+    _sweep(folder)
     with taken_back(partial):
         partial.mkdir()
         tensors, groups = optimizer_state(optimizers)
@@ -106,10 +105,24 @@ def save_checkpoint(
         write_manifest(partial)
         publish(partial, final)
     there = checkpoints(folder)
-    newest = there.index(final)
-    for other in there[newest + 1 :] + there[: max(0, newest + 1 - keep)]:
-        remove(other)
+    for later in there[there.index(final) + 1 :]:
+        remove(later)
+    tidy(folder, final, keep=keep)
     return final
+
+
+def tidy(folder: Path, newest: Path, *, keep: int) -> None:
+    """Removes what is older than the `keep` checkpoints up to `newest`, and what killed processes have left."""
+    there = checkpoints(folder)
+    for older in there[: max(0, there.index(newest) + 1 - keep)]:
+        remove(older)
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes have left, and gives its room back."""
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -204,7 +217,7 @@ def taken_back(partial: Path) -> Iterator[None]:
 
 
 def _plain_state(model: LatentLM) -> dict[str, Tensor]:
-    """What is trained, by name, each tied matrix once: safetensors refuses aliases. Frozen weights come with the base."""
+    """What is trained, by name, each tied matrix once: safetensors refuses aliases. What is frozen is the base's."""
     seen: set[int] = set()
     state = {}
     frozen = {name for name, weight in model.lm.named_parameters(remove_duplicate=False) if not weight.requires_grad}

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.optim import Optimizer
 
-from unspoken.checkpoint import Position, checkpoints, load_checkpoint, newest_whole, save_checkpoint
+from unspoken.checkpoint import Position, checkpoints, load_checkpoint, newest_whole, save_checkpoint, tidy
 from unspoken.config import RunConfig
 from unspoken.distributed import Spread
 from unspoken.folder import RunFolder
@@ -144,6 +144,8 @@ class Keeper:
             return Position()
         with together(self._accelerator):
             loaded = load_checkpoint(path, self._model, self._optimizers, process=process)
+            if self._accelerator.is_main_process:
+                tidy(self._folder.checkpoints, path, keep=self._config.checkpoint_keep)
         if not (path / MANIFEST).exists():
             say(f"{path}: no {MANIFEST}, as in earlier versions, so it is not verified")
         if loaded.processes != num:
