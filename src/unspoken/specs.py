@@ -117,7 +117,12 @@ SMOLLM2 = "smollm2-135m"
 
 def pretrained_root() -> Path:
     """Where pretrained models lie, by name: `$UNSPOKEN_PRETRAINED`, else `~/.cache/unspoken`."""
-    return Path(os.environ.get("UNSPOKEN_PRETRAINED") or "~/.cache/unspoken").expanduser()
+    return _without_tilde(os.environ.get("UNSPOKEN_PRETRAINED") or "~/.cache/unspoken")
+
+
+def _without_tilde(path: str) -> Path:
+    """Unlike `Path.expanduser`, a user that does not exist is part of a name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 @final
@@ -137,7 +142,7 @@ class Pretrained(ModelSpec):
         """
         if not self.path:
             raise ValueError("model.path is empty; expected a local folder or a hub name")
-        for folder in (Path(self.path).expanduser(), pretrained_root() / self.path):
+        for folder in (_without_tilde(self.path), pretrained_root() / self.path):
             if folder.is_dir():
                 return str(folder)
         if self.path == SMOLLM2:
