@@ -110,22 +110,27 @@ def sizes(config: LlamaConfig) -> Sizes:
     )
 
 
-# The rules.
-
-
 def activation_bytes(of: Sizes, engine: Engine, *, bf16: bool) -> int:
     """Bytes kept for the backward pass, a token and a layer, of a pass of many columns.
 
-    fast: for each of two norms its input, the normed input and the input of the projections; queries, keys, values;
-    what attention gives; the feed-forward's two inner vectors. sparing: the block's input, keys and values. In bf16 all
-    are half as long but the residual stream and what norms keep.
+    fast: for each of two norms its input and the normed input; what the projections read; queries, keys, values; what
+    attention gives; the feed-forward's two inner vectors. sparing: the block's input, keys and values. In bf16 all are
+    half as long but the residual stream and what norms keep, and each of the five projections has its own copy of what
+    it reads, as autocast makes them; in fp32 there are two.
     """
     exact, product = 4, 2 if bf16 else 4
     kept = 2 * of.keys * product
     if engine == "sparing":
         return of.width * exact + kept
-    norms = 2 * of.width * (2 * exact + product)
-    return norms + (2 * of.width + 2 * of.inner) * product + kept
+    norms, read = 4 * of.width * exact, (5 if bf16 else 2) * of.width * product
+    return norms + read + (2 * of.width + 2 * of.inner) * product + kept
+
+
+def copied_bytes(of: Sizes, passes: int, *, trained: bool) -> float:
+    """Bytes of bf16 copies a weight of the blocks, engine fast: autocast remembers the copy of a weight that is trained,
+    and copies a frozen one anew in every pass. Passes of many columns, before and after the thoughts, work out the
+    feed-forward's last product again, and keep no copy for it."""
+    return 2 if trained else 2 * passes - 2 * 2 * of.width * of.inner / of.block
 
 
 def gathers(of: Sizes, passes: int) -> int:
@@ -138,26 +143,24 @@ def scatters(of: Sizes) -> int:
     return of.layers + 1
 
 
-# Measured on the small model.
-
-
 def rows(num: int, *, thoughts: int) -> list[Layout]:
     """Rows of a question, thoughts and an answer."""
     question, answer = [1 + i % 90 for i in range(QUESTION)], [3] * ANSWER
     return [lay_out([*question, *[96] * thoughts], answer, thought=96) for _ in range(num)]
 
 
-def small(engine: Engine) -> LatentLM:
+def small(engine: Engine, layers: int = SMALL.num_hidden_layers) -> LatentLM:
     torch.manual_seed(0)
-    return LatentLM(AutoModelForCausalLM.from_config(SMALL, dtype=torch.float32), engine=engine).train()
+    config = LlamaConfig(**{**SMALL.to_dict(), "num_hidden_layers": layers})
+    return LatentLM(AutoModelForCausalLM.from_config(config, dtype=torch.float32), engine=engine).train()
 
 
-def kept_bytes(engine: Engine, *, columns: int, bf16: bool) -> int:
-    """What a forward pass without thoughts keeps for its backward pass, parameters and their bf16 copies left out."""
-    model = small(engine)
+def kept_bytes(engine: Engine, *, layers: int, columns: int, bf16: bool) -> int:
+    """What a forward pass with one thought keeps for its backward pass, weights and their bf16 copies left out."""
+    model = small(engine, layers)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     shapes = {tuple(p.shape) for p in model.parameters()} | {tuple(reversed(p.shape)) for p in model.parameters()}
-    batch = collate([lay_out([1] * (columns - 1), [3], thought=96)] * 2, pad_id=0)
+    batch = collate([lay_out([*[1] * columns, 96], [3], thought=96)] * 2, pad_id=0)
     found: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -178,10 +181,48 @@ def kept_bytes(engine: Engine, *, columns: int, bf16: bool) -> int:
 
 
 def measured_activations(engine: Engine, *, bf16: bool) -> float:
-    """Bytes a token and a layer: the difference between two lengths, which leaves out what is there once."""
-    short, long = 60, 120
-    more = kept_bytes(engine, columns=long, bf16=bf16) - kept_bytes(engine, columns=short, bf16=bf16)
-    return more / (2 * (long - short)) / SMALL.num_hidden_layers
+    """Bytes a token and a layer: of two further layers and further columns of the question, per one of each.
+
+    The last block, which works out few columns, and what is there once are in all four figures, and so in none.
+    """
+    short, long, few, many = 60, 160, 2, 4
+
+    def kept(layers: int, columns: int) -> int:
+        return kept_bytes(engine, layers=layers, columns=columns, bf16=bf16)
+
+    more = kept(many, long) - kept(many, short) - kept(few, long) + kept(few, short)
+    return more / (2 * (long - short)) / (many - few)
+
+
+def bf16_copies(*, trained: bool, thoughts: int) -> dict[str, Any]:
+    """What `copied_bytes` says, of a forward pass with thoughts."""
+    model = small("fast", layers=8)
+    inside = [p for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2]
+    for weight in inside:
+        weight.requires_grad_(trained)
+    shapes = {tuple(p.shape) for p in inside} | {tuple(reversed(p.shape)) for p in inside}
+    batch = collate(rows(2, thoughts=thoughts), pad_id=0)
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype == torch.bfloat16 and tensor.ndim == 2 and tuple(tensor.shape) in shapes:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        output = model(**batch.tensors(), plan=batch.plan)
+        measured = sum(found.values()) / sum(p.numel() for p in inside)
+    del output
+    passes = len(batch.plan.spans)
+    return {
+        "trained": trained,
+        "passes": passes,
+        "measured": measured,
+        "predicted": copied_bytes(sizes(SMALL), passes, trained=trained),
+    }
 
 
 def count_collectives(rank: int, port: int, thoughts: list[int], out: str) -> None:
@@ -234,9 +275,6 @@ def measured_collectives(thoughts: list[int]) -> list[dict[str, int]]:
     return found
 
 
-# The page.
-
-
 def table(header: list[str], lines: list[list[str]]) -> str:
     ruled = [header, ["---", *["---:"] * (len(header) - 1)], *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
@@ -249,6 +287,12 @@ def checked(found: dict[str, Any]) -> str:
          f"{each['predicted']:,} B", f"{each['measured'] / each['predicted']:.3f}"]
         for each in found["activations"]
     ]  # fmt: skip
+    for each in found["copies"]:
+        state = "trained" if each["trained"] else "frozen"
+        lines.append(
+            [f"bf16 copies of {state} blocks, {each['passes']} passes, fast", f"{each['measured']:.2f} B a weight",
+             f"{each['predicted']:.2f} B", f"{each['measured'] / each['predicted']:.3f}"]
+        )  # fmt: skip
     for each in found["collectives"]:
         for kind, predicted in (("gathers", gathers(of, each["passes"])), ("scatters", scatters(of))):
             lines.append(
@@ -277,7 +321,11 @@ def weights_table(models: dict[str, Sizes]) -> str:
             line("+ bf16 copies of the blocks: 2 B a weight", lambda of: 2 * of.layers * of.block),
             line("full, FSDP2, bf16: all of these", state_bytes),
             ["LoRA weights, millions", *(f"{of.lora / 1e6:.0f}" for of in models.values())],
-            line("LoRA, one process, bf16: 6 B a weight + 16 B an adapter's", lambda of: 6 * of.total + 16 * of.lora),
+            line("LoRA, one process: 4 B a weight, 16 B an adapter's", lambda of: 4 * of.total + 16 * of.lora),
+            line(
+                f"+ bf16 copies of frozen blocks, {THOUGHTS} thoughts, fast: 2 B a weight and pass",
+                lambda of: copied_bytes(of, THOUGHTS + 2, trained=False) * of.layers * of.block,
+            ),
         ],
     )
 
@@ -333,6 +381,7 @@ def main() -> None:
         "environment": describe_environment(),
         "models": {name: asdict(sizes(config)) for name, config in {**LARGE, "small": SMALL}.items()},
         "activations": activations,
+        "copies": [bf16_copies(trained=trained, thoughts=n) for trained in (True, False) for n in (1, 3)],
         "collectives": measured_collectives([0, 1, 2, 4]),
     }
     OUT.mkdir(parents=True, exist_ok=True)
@@ -346,9 +395,9 @@ def main() -> None:
     }
     text = PAGE.read_text()
     for name, made in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
-        text = before + begin + made + end + rest.partition(end)[2]
+        text = before + begin + made + "\n" + end + rest.partition(end)[2]
     PAGE.write_text(text)
     print(tables["checked"])
 

@@ -49,7 +49,7 @@ def train_in_pairs(jobs: list[dict[str, Any]], folder: Path, **environment: str)
         start_new_session=True,
     )
     try:
-        errors = process.communicate(timeout=300)[1].decode()
+        errors = process.communicate(timeout=550)[1].decode()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -35,6 +35,7 @@ KINDS: dict[str, RunConfig] = {
     "adapter": replace(MIXED, adapter=Lora(rank=2)),
 }
 LAYOUTS = ("copied", "sharded")
+TRAINED = [("mixed", "copied"), ("accumulated", "copied"), *((kind, "sharded") for kind in KINDS)]
 STEPS = {"first": 3, "second": 6}
 """Where the run that changes its number of processes is stopped."""
 
@@ -53,11 +54,10 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("pairs")
     jobs: list[dict[str, Any]] = []
-    for kind, config in KINDS.items():
-        config.save(folder / f"{kind}.json")
-        for layout in LAYOUTS:
-            job = {"config": f"{folder}/{kind}.json", "out": f"{folder}/{kind}-{layout}"}
-            jobs.append({**job, "sharded": layout == "sharded", "count": f"{folder}/{kind}-{layout}.count"})
+    for kind, layout in TRAINED:
+        KINDS[kind].save(folder / f"{kind}.json")
+        job = {"config": f"{folder}/{kind}.json", "out": f"{folder}/{kind}-{layout}"}
+        jobs.append({**job, "sharded": layout == "sharded", "count": f"{folder}/{kind}-{layout}.count"})
     for layout in LAYOUTS:
         job = {"config": f"{folder}/mixed.json", "out": f"{folder}/stopped-{layout}", "sharded": layout == "sharded"}
         jobs.append({**job, "stop_at": STEPS["first"]})
@@ -83,8 +83,7 @@ def assert_nearly_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.T
         torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "layout"), TRAINED)
 def test_two_processes_equal_one(trained: Trained, kind: str, layout: str) -> None:
     """Guards the division by the global label count, gradients of shares, and waiting for ever: processes have rows
     that think another number of times. In bf16 sums in another order round otherwise."""
@@ -130,12 +129,14 @@ def test_a_run_goes_on_with_another_number_of_processes(trained: Trained, layout
 
 def test_sharded_runs_are_sharded(trained: Trained) -> None:
     """Guards against a model that is quietly copied into every process: then nothing would be gathered."""
-    for kind in KINDS:
-        assert json.loads(trained.run(f"{kind}-copied.count").read_text()) == {"gather": 0, "scatter": 0}
-        counts = json.loads(trained.run(f"{kind}-sharded.count").read_text())
+    for kind, layout in TRAINED:
+        counts = json.loads(trained.run(f"{kind}-{layout}.count").read_text())
+        if layout == "copied":
+            assert counts == {"gather": 0, "scatter": 0}
+            continue
         # Two blocks, at least two passes, forward and backward, eight steps.
         assert counts["gather"] > 2 * 2 * 2 * 8, (kind, counts)
-        assert counts["scatter"] > 2 * 2 * 8, (kind, counts)
+        assert counts["scatter"] > 2 * 8, (kind, counts)
 
 
 # --------------------------------------------------------------------------------------------------- passes in step

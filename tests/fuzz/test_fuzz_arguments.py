@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.outcomes import cases, check, kept, reached
+from fuzz.outcomes import Reached, cases, check, kept, reached
 from unspoken.cli import COMMANDS
 from unspoken.tasks import make
 
@@ -32,7 +34,7 @@ PAIR = st.tuples(st.sampled_from(FLAGS), st.sampled_from(VALUES)).map(list)
 
 
 @pytest.fixture(scope="module")
-def without_work(room: Path) -> object:
+def without_work(room: Path) -> Iterator[Path]:
     """Training, downloads and uploads are not what is tried here."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("train.fit", "demo.run_demo", "fetching.fetch_smollm2", "doctor.examine", "doctor.record"):
@@ -42,10 +44,13 @@ def without_work(room: Path) -> object:
         patch.setattr("unspoken.audit.run.audit_run", reached)
         patch.setattr("unspoken.explore.run.look_at_run", reached)
         made = make.write_problems
-        patch.setattr(
-            "unspoken.tasks.make.write_problems",
-            lambda *args, num, **settings: reached() if num > 100 else made(*args, num=num, **settings),
-        )
+
+        def few(*arguments: Any, num: int, **settings: Any) -> None:
+            if num > 100:
+                raise Reached
+            made(*arguments, num=num, **settings)
+
+        patch.setattr("unspoken.tasks.make.write_problems", few)
         yield room
 
 
