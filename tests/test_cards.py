@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -111,6 +112,20 @@ def test_evaluations_appear_with_their_intervals(run: Path) -> None:
     call("eval run --single 0 --num 3")
     assert [(e.name, e.num) for e in Notes.read(run / "best").evaluations] == [("test", 3)]
     assert text_of(run / "best").count("| test |") == 1
+
+
+def test_models_of_earlier_versions_get_a_card(run: Path) -> None:
+    """Guards folders whose notes know neither stage nor example: nothing is made up, and an evaluation gives the
+    snippet a question that the model has words for."""
+    old = msgspec.structs.replace(Notes.read(run / "best"), stage=None, num_stages=None, step=None, example=None)
+    old.write(run / "best")
+    (run / "best" / FILE_NAME).unlink()
+    call("eval run --single 0 --num 2")
+    text = text_of(run / "best")
+    assert "| stage |" not in text
+    assert "| base model |" not in text
+    assert "not told" not in text
+    assert f"model.reason([{tiny().task.examples('test')[0].question!r}]" in text
 
 
 def test_a_card_somebody_took_over_is_left_alone(run: Path) -> None:

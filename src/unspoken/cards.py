@@ -50,9 +50,10 @@ def write_card(folder: Path, *, source: str = ".") -> None:
     write_whole(path, text.encode())
 
 
-def note_evaluation(folder: Path, name: str, summary: Summary) -> None:
+def note_evaluation(folder: Path, name: str, summary: Summary, *, example: str, max_new_tokens: int) -> None:
     """Adds an evaluation to a saved model's notes and card; one of the same name is replaced.
 
+    `example`, a question of it, and how long its answers may be are noted where the model has no example yet.
     Where the model's folder cannot be written, the evaluation has its own folder all the same, and the log says so.
     """
     notes = Notes.read(folder)
@@ -68,8 +69,11 @@ def note_evaluation(folder: Path, name: str, summary: Summary) -> None:
         commit=summary.commit,
     )
     kept = [evaluation for evaluation in notes.evaluations if evaluation.name != name]
+    notes = msgspec.structs.replace(notes, evaluations=(*kept, found))
+    if notes.example is None:
+        notes = msgspec.structs.replace(notes, example=example, max_new_tokens=max_new_tokens)
     try:
-        msgspec.structs.replace(notes, evaluations=(*kept, found)).write(folder)
+        notes.write(folder)
         write_card(folder)
     except OSError as error:
         log.warning(f"{folder}: cannot be written ({error.strerror}), so its card does not show this evaluation")
@@ -146,21 +150,23 @@ def _what(thoughts: int, notes: Notes) -> str:
 
 
 def _facts(notes: Notes, architecture: str, parameters: int, thoughts: int) -> list[list[str]]:
-    stage = "not told"
+    stage = None
     if notes.stage is not None and notes.num_stages is not None:
         last = notes.num_stages - 1
         stage = f"{notes.stage} of 0 to {last}{'' if notes.stage == last else ' (not the last)'}, step {notes.step}"
     size = f"{parameters / 1e6:.1f}M" if parameters >= 1e5 else f"{parameters:,}"
-    base = f"`{notes.base_model}`" if notes.base_model else "random weights" if notes.step else "not told"
-    return [
-        ["base model", base],
-        ["architecture", f"{architecture}, {size} parameters"],
-        ["data", _named(notes.task, Task)],
-        ["method", _named(notes.method, Method)],
-        ["stage", stage],
-        ["thoughts", f"{thoughts}; after a question the model reads {_shown(notes.after_question)}"],
-        ["made with", _made_with(notes)],
+    base = f"`{notes.base_model}`" if notes.base_model else "random weights" if notes.step else None
+    facts: list[tuple[str, str | None]] = [
+        ("base model", base),
+        ("architecture", f"{architecture}, {size} parameters"),
+        ("data", _named(notes.task, Task)),
+        ("method", _named(notes.method, Method)),
+        ("stage", stage),
+        ("thoughts", f"{thoughts}; after a question the model reads {_shown(notes.after_question)}"),
+        ("made with", _made_with(notes)),
     ]
+    # Older notes tell less.
+    return [[name, said] for name, said in facts if said is not None]
 
 
 def _made_with(notes: Notes) -> str:
@@ -184,10 +190,10 @@ def _shown(tokens: Sequence[str]) -> str:
     return " ".join(f"`{token}`" + (f" x {count}" if count > 1 else "") for token, count in runs) or "nothing"
 
 
-def _named(name: str | None, base: type) -> str:
+def _named(name: str | None, base: type) -> str | None:
     """A class's name and the first line of its docstring, where the class is known here."""
     if name is None:
-        return "not told"
+        return None
     found = [cls for cls in _subclasses(base) if cls.__name__ == name and cls.__doc__]
     return f"`{name}`" + (f": {(found[0].__doc__ or '').splitlines()[0].rstrip('.')}" if found else "")
 

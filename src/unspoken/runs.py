@@ -86,5 +86,5 @@ def evaluate_run(
         commit=describe_environment()["commit"],
     )
     write_records(folder, records, summary)
-    note_evaluation(run / found, folder.name, summary)
+    note_evaluation(run / found, folder.name, summary, example=examples[0].question, max_new_tokens=task.max_new_tokens)
     return summary
