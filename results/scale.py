@@ -127,9 +127,11 @@ def activation_bytes(of: Sizes, engine: Engine, *, bf16: bool) -> int:
 
 
 def copied_bytes(of: Sizes, passes: int, *, trained: bool) -> float:
-    """Bytes of bf16 copies a weight of the blocks, engine fast: autocast remembers the copy of a weight that is trained,
-    and copies a frozen one anew in every pass. Passes of many columns, before and after the thoughts, work out the
-    feed-forward's last product again, and keep no copy for it."""
+    """Bytes of bf16 copies kept for the backward pass, a weight of the blocks, engine fast.
+
+    Autocast remembers the copy of a weight that is trained, and copies a frozen one anew in every pass. Passes of many
+    columns, before and after the thoughts, work out the feed-forward's last product again, and keep no copy for it.
+    """
     return 2 if trained else 2 * passes - 2 * 2 * of.width * of.inner / of.block
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tiny_runs import MODEL, StopAt, final_weights, losses, metrics, tiny
 from unspoken.batch import collate, cut_into, num_passes
 from unspoken.config import AdamW, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
+from unspoken.distributed import spread_of
 from unspoken.loading import step_data
 from unspoken.runs import evaluate_run
 from unspoken.signals import Interrupted
@@ -179,3 +181,26 @@ def test_processes_in_step_do_equally_many_passes(most: int | None) -> None:
     assert one == other
     alone = counts(in_step=False)
     assert alone[0] != alone[1]
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("environment", "optimizer", "message"),
+    [
+        ({"FSDP_VERSION": "1"}, torch.optim.AdamW, "FSDP 1 is not supported; launch with .*--fsdp_version 2"),
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, torch.optim.AdamW, "leave --fsdp_offload_params out"),
+        ({}, torch.optim.Muon, "Muon needs whole matrices"),
+    ],
+)
+def test_what_sharding_does_not_do_is_refused(
+    environment: dict[str, str], optimizer: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against another layout than the one that was asked for, and against updates of half a matrix."""
+    for name, value in {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", **environment}.items():
+        monkeypatch.setenv(name, value)
+    accelerator: Any = SimpleNamespace(num_processes=2)
+    matrix = torch.nn.Parameter(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match=message):
+        spread_of(accelerator, shared("llama"), [optimizer([matrix])])
