@@ -200,7 +200,7 @@ class Blocks(ABC):
         """Queries of the last `keep` columns (B, H, keep, C), keys and values of all (B, G, S, C)."""
 
     @abstractmethod
-    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
         """The rest of a block: residual, feed-forward, residual."""
 
     @abstractmethod
@@ -292,7 +292,7 @@ class GPT2Blocks(Blocks):
         q, k, v = joined.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         return q[:, :, -keep:], k, v
 
-    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
         x = x + layer.attn.resid_dropout(layer.attn.c_proj(attended))
 
         def leave(inner: Tensor) -> Tensor:
@@ -344,7 +344,7 @@ class _Rotary(Blocks):
     def _norms(self, attn: Any, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return q, k
 
-    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+    def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
         x = x + layer.self_attn.o_proj(attended)
         mlp, normed = layer.mlp, layer.post_attention_layernorm(x)
 
