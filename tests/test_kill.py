@@ -228,10 +228,19 @@ def wait_for_steps(run: Path) -> None:
 LONG = ("--curriculum.stage-epochs", "5", "10", "--validation.every-epochs", "100", "--log-every", "1")
 
 
+@pytest.fixture(scope="module")
+def long(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A longer run, undisturbed."""
+    run = tmp_path_factory.mktemp("long") / "run"
+    assert forks.call("run", start(run, *LONG)) == 0, forks.said()
+    return run
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130), (signal.SIGKILL, KILLED)])
-def test_a_run_stopped_by_a_signal_from_outside(number: int, code: int, forks: Forks, tmp_path: Path) -> None:
+def test_a_run_stopped_by_a_signal_from_outside(
+    number: int, code: int, long: Path, forks: Forks, tmp_path: Path
+) -> None:
     """Guards batch systems, whose SIGTERM is no failure, people, and the memory killer; the line says how to go on."""
-    assert forks.call("run", start(tmp_path / "whole", *LONG)) == 0, forks.said()
     run = tmp_path / "run"
     process = forks.start("run", start(run, *LONG))
     wait_for_steps(run)
@@ -243,8 +252,8 @@ def test_a_run_stopped_by_a_signal_from_outside(number: int, code: int, forks: F
         assert "Traceback" not in forks.said()
     assert not (run / "final").exists()
     assert forks.call("run", resume(run)) == 0, forks.said()
-    assert digest(run / "final") == digest(tmp_path / "whole" / "final")
-    assert losses(run) == losses(tmp_path / "whole")
+    assert digest(run / "final") == digest(long / "final")
+    assert losses(run) == losses(long)
 
 
 def test_a_second_process_is_refused_while_the_first_one_lives(forks: Forks, tmp_path: Path) -> None:
