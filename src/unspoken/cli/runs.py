@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -138,7 +139,8 @@ def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None) 
     from unspoken.train import Interrupted, fit
 
     quiet()
-    console = Console()
+    # Of several processes, as a launcher numbers them, one is enough to hear.
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")
     try:
         with LiveTraining(console, config.recipe) as live, notes(), ExitStack() as opened:
             observers = [opened.enter_context(tracker) for tracker in trackers(report_to, out, config)]
