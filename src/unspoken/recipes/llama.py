@@ -71,7 +71,7 @@ def llama_8b_no_cot() -> RunConfig:
 def _with_adapters(base: RunConfig) -> RunConfig:
     # Adapters want about ten times the rate of whole weights.
     optimizer = AdamW(lr=10 * base.optimizer.lr, weight_decay=0.0, clip_norm=base.optimizer.clip_norm)
-    return replace(base, recipe=f"{base.recipe}-lora", adapter=Lora(), optimizer=optimizer)
+    return replace(base, recipe=f"{base.recipe}-lora", adapter=Lora(), optimizer=optimizer, engine="sparing")
 
 
 def _without_chain(base: RunConfig, recipe: str) -> RunConfig:
