@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tiny_runs import STEPS_PER_EPOCH, digest, metrics, tiny, tree
-from unspoken import train
+from unspoken import checkup
 from unspoken.config import AdamW, Validation
 from unspoken.curriculum import Curriculum
 from unspoken.evaluate import evaluate
@@ -62,7 +62,7 @@ def test_best_is_the_best_of_the_final_stage(tmp_path: Path, monkeypatch: pytest
         blank |= dict.fromkeys(("num_tokens", "num_thoughts", "seconds"), 0)
         return [Record(index=i, correct=i < right, **blank) for i in range(4)]
 
-    monkeypatch.setattr(train, "evaluate", scripted)
+    monkeypatch.setattr(checkup, "evaluate", scripted)
     config = tiny(method=Coconut(max_stage=0), curriculum=Curriculum(stage_epochs=(1, 4)))
     fit(config, tmp_path / "run")
     assert len(set(digests)) == 5
@@ -92,7 +92,7 @@ def test_a_run_ends_at_the_accuracy_it_was_for(
         blank |= dict.fromkeys(("num_tokens", "num_thoughts", "seconds"), 0)
         return [Record(index=i, correct=i < right, **blank) for i in range(4)]
 
-    monkeypatch.setattr(train, "evaluate", scripted)
+    monkeypatch.setattr(checkup, "evaluate", scripted)
     config = tiny(
         method=Coconut(max_stage=0),
         curriculum=Curriculum(stage_epochs=(1, 4)),
