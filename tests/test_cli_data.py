@@ -215,7 +215,13 @@ def test_columns_hold_for_both_sides(here: Path, capsys: Capture) -> None:
 def test_an_interrupted_file_is_taken_back(number: signal.Signals, here: Path) -> None:
     """Guards Ctrl-C and a scheduler's SIGTERM in the middle of `data make`: 130, one line, and nothing left behind."""
     command = [sys.executable, "-m", "unspoken", "data", "make", "prosqa-debiased", "--num", "50000", "--out", "a.json"]
-    process = subprocess.Popen([*command, "--workers", "1"], stderr=subprocess.PIPE, text=True)
+    # A suite in the background of a shell may have been told to ignore Ctrl-C, and its children inherit that.
+    process = subprocess.Popen(
+        [*command, "--workers", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not Path(".a.json.partial").exists():
         assert time.monotonic() < deadline and process.poll() is None
