@@ -26,11 +26,12 @@ from unspoken.shortcuts.findings import Group
 from unspoken.tasks.base import Example, Split, Task
 from unspoken.tasks.fork import Fork
 from unspoken.tasks.gsm8k import GSM8K
-from unspoken.tasks.known import GRAPHS, find_task
+from unspoken.tasks.known import GRAPHS, WORD_PROBLEMS, find_task
 from unspoken.tasks.prontoqa import GeneratedProntoQA, ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
 from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
+from unspoken.tasks.word_problems import WordProblems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,8 @@ def settings_of(task: Task) -> tuple[Setting, ...]:
         return (named(task, "prontoqa-paired"),)
     if isinstance(task, GSM8K):
         return tuple(named(task, name) for name in ("svamp", "multiarith", "gsm-hard"))
+    if isinstance(task, WordProblems):
+        return tuple(named(task, name) for name, (other, _) in WORD_PROBLEMS.items() if other != WordProblems())
     return ()
 
 
@@ -99,9 +102,10 @@ def named(task: Task, name: str) -> Setting:
         ValueError: there is none of that name.
     """
     other = find_task(name)
+    said = {**GRAPHS, **WORD_PROBLEMS}
     return Setting(
         name=name,
-        about=GRAPHS[name][1] if name in GRAPHS else f"problems of {type(other).__name__}",
+        about=said[name][1] if name in said else f"problems of {type(other).__name__}",
         make=lambda: task.asking(other),
     )
 

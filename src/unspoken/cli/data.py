@@ -258,15 +258,17 @@ def convert(args: Sequence[str]) -> None:
 
 def list_(args: Sequence[str]) -> None:
     """List the tasks that can be named, with the splits whose files are here or that are generated."""
-    from unspoken.tasks.known import GRAPHS, KINDS, TASKS
+    from unspoken.tasks.known import GRAPHS, KINDS, TASKS, WORD_PROBLEMS
     from unspoken.tasks.rows import data_root
 
     parse(Nothing, args, name="data list")
     for name, task in TASKS.items():
-        about = GRAPHS[name][1] if name in GRAPHS else (type(task).__doc__ or "").splitlines()[0]
+        said = {**GRAPHS, **WORD_PROBLEMS}
+        about = said[name][1] if name in said else (type(task).__doc__ or "").splitlines()[0]
         published = task.published if isinstance(task, FileTask) else {}
         here = [split for split, file in published.items() if (data_root() / file).is_file()]
-        where = "generated" if name in GRAPHS or (not published and name in KINDS) else ", ".join(here) or "name a file"
+        made = name in said or (not published and name in KINDS)
+        where = "generated" if made else ", ".join(here) or "name a file"
         print(f"{name:<16} [{where}] {about}")
 
 

@@ -13,6 +13,7 @@ from unspoken.tasks.prontoqa import ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
 from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
+from unspoken.tasks.word_problems import WordProblems
 
 __all__ = [
     "GSM8K",
@@ -31,5 +32,6 @@ __all__ = [
     "SymbolicProsQA",
     "Task",
     "Varied",
+    "WordProblems",
     "Written",
 ]

@@ -33,6 +33,7 @@ from unspoken.tasks.prontoqa import GeneratedProntoQA, ProntoQA
 from unspoken.tasks.proofs.ontology import ProntoQAGenerator
 from unspoken.tasks.prosqa import ProsQA, ProsQAProblems
 from unspoken.tasks.rows import read_bytes
+from unspoken.tasks.word_problems import WordProblems
 
 GRAPHS: dict[str, tuple[GraphSource, str]] = {
     "prosqa-debiased": (
@@ -55,6 +56,21 @@ GRAPHS: dict[str, tuple[GraphSource, str]] = {
 PAIRED = ProntoQAGenerator(distractors="paired")
 """Harder and fairer ProntoQA."""
 
+WORD_PROBLEMS: dict[str, tuple[WordProblems, str]] = {
+    "word-problems": (WordProblems(), "Word problems of two operations, for small models."),
+    "word-problems-three": (WordProblems(operations=3), "The same, with three operations."),
+    "word-problems-distracted": (WordProblems(distractors=1), "The same, with a sentence beside the point."),
+    "word-problems-reworded": (
+        WordProblems(wording="reworded"),
+        "The same, in another order of words.",
+    ),
+    "word-problems-turned": (
+        WordProblems(wording="turned"),
+        "The same, turned round: who gives, who has more.",
+    ),
+}
+"""Word problems for small models: the ones to train on, and harder ones in the same vocabulary."""
+
 TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
     **{name: ProsQA(graphs=graphs) for name, (graphs, _) in GRAPHS.items()},
@@ -68,6 +84,7 @@ TASKS: dict[str, Task] = {
     "strategyqa": StrategyQA(),
     "open-qa": OpenQA(),
     "gsm8k": GSM8K(),
+    **{name: task for name, (task, _) in WORD_PROBLEMS.items()},
     "own": OwnFile(),
 }
 """Tasks under their default settings; those that recognise many files come last."""
