@@ -41,8 +41,6 @@ from unspoken.tasks.wordings import (
 SIGNS = ("+", "-", "*", "/")
 SMALLEST = 2
 """The smallest number told or worked out: one of a thing would want a singular."""
-SUMMANDS = range(SMALLEST, 10)
-"""What is added or taken away."""
 FACTORS = range(SMALLEST, 6)
 """What is multiplied with or divided by."""
 NUMBERS = 100
@@ -67,12 +65,17 @@ class Operation:
 
 @cache
 def operations_to(result: int, sign: str, largest: int) -> tuple[Operation, ...]:
-    """Every operation of a sign on numbers up to `largest` that has a result."""
+    """Every operation of a sign on numbers up to `largest` that has a result.
+
+    What is added or taken away is below a third of `largest` (2 to 9 for 30; or 2 or 3), what is multiplied with or
+    divided by is one of `FACTORS`.
+    """
+    summands = range(SMALLEST, max(SMALLEST + 2, largest // 3))
     match sign:
         case "+":
-            found = [(result - right, right) for right in SUMMANDS]
+            found = [(result - right, right) for right in summands]
         case "-":
-            found = [(result + right, right) for right in SUMMANDS]
+            found = [(result + right, right) for right in summands]
         case "*":
             found = [(result // right, right) for right in FACTORS if result % right == 0]
         case _:
@@ -98,8 +101,8 @@ class WordProblems(SymbolicTask):
     """Steps of a chain."""
     largest: int = 30
     """No number, told or worked out, is larger. A model has to learn the tables by heart, since each number is one
-    token: up to 30, some 400 sums, differences, products and quotients, each seen hundreds of times in a training of
-    3,000 steps of 64 problems; up to 99 they are some 1,600."""
+    token: up to 30 they are 444 operations, so that a training of 1,500 steps of 64 problems shows each some 400 times;
+    up to 60 they are 1,892."""
     distractors: int = 0
     """Further sentences that say nothing about what is asked."""
     wording: Wording = "usual"
