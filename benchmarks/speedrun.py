@@ -66,11 +66,18 @@ def before(run: Path, config: RunConfig) -> tuple[int, float]:
 
 
 def time_to(run: Path, config: RunConfig, accuracy: float) -> dict[str, Any]:
-    """What a run needed until a validation in its last stage reached an accuracy; nulls where none did yet."""
+    """What a run needed until a validation in its last stage reached an accuracy; nulls where none did yet.
+
+    Earlier records have no `final_accuracy`; there the layouts of the last stage and of evaluation were the same.
+    """
     steps, seconds = before(run, config)
     lines = metrics(run)
     last = config.curriculum.last_stage
-    validations = [line for line in lines if line["kind"] == "validation" and line["stage"] == last]
+    validations = [
+        {**line, "accuracy": line.get("final_accuracy", line["accuracy"])}
+        for line in lines
+        if line["kind"] == "validation" and line["stage"] == last
+    ]
     reached = next((line for line in validations if line["accuracy"] >= accuracy), None)
     return {
         "accuracy": accuracy,

@@ -87,7 +87,7 @@ NO_MIX = {"shuffled-thoughts": ("curriculum.mix", "batch.bucket")}
             (name, base, ("recipe", "method", "curriculum.stage_epochs", *NO_MIX.get(name.rpartition("/")[2], ())))
             for base in ("prosqa/gpt2/coconut", "prosqa/two-layer/coconut")
             for name in RECIPES
-            if name.startswith(base.removesuffix("coconut")) and name != base
+            if name.rpartition("/")[0] == base.rpartition("/")[0] and name != base
         ],
     ],
 )

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from unspoken.curriculum import Curriculum
 from unspoken.layout import IGNORE_INDEX, Layout, Marks, Tokens, lay_out
 from unspoken.methods import (
     Coconut,
@@ -43,6 +42,7 @@ def picture(method: Method, stage: int, tokens: Tokens = THREE, **kwargs: Any) -
 
 
 TWO = Coconut(thoughts_per_step=2, max_stage=2)
+SINGLY = Coconut(thoughts_per_step=3, max_stage=2, added="singly")
 ICOT = ICoT(tokens_per_stage=2, remove_all_beyond=3, smoothing=4.0)
 
 PICTURES = [
@@ -68,6 +68,17 @@ PICTURES = [
     (Coconut(max_stage=2, steps_kept=1), 3, "qq<TT>a|......a"),
     (Coconut(max_stage=2, steps_kept=2), 0, "qq<>112|....112"),
     (Coconut(max_stage=2, steps_kept=2), 1, "qq<T>233a|.....233a"),
+    (SINGLY, 0, "qq<>11233a|....11233a"),
+    (SINGLY, 1, "qq<T>233a|.....233a"),
+    (SINGLY, 2, "qq<TT>233a|......233a"),
+    (SINGLY, 3, "qq<TTT>233a|.......233a"),
+    (SINGLY, 4, "qq<TTTT>33a|........33a"),
+    (SINGLY, 6, "qq<TTTTTT>33a|..........33a"),
+    (SINGLY, 7, "qq<TTTTTT>a|..........a"),
+    (Coconut(max_stage=2, added="singly"), 2, "qq<TT>33a|......33a"),
+    (Coconut(thoughts_per_step=2, max_stage=2, added="singly", steps_kept=1), 2, "qq<TT>2|......2"),
+    (PauseAsThought(thoughts_per_step=2, max_stage=2, added="singly"), 3, "qq<PPP>33a|.......33a"),
+    (ShuffledThoughts(thoughts_per_step=2, max_stage=2, added="singly"), 5, "qq<TTTT>a|........a"),
     (CoconutWithoutCurriculum(max_stage=2, thoughts_per_step=2), 0, "qq<TTTT>a|........a"),
     (WithoutThought(max_stage=2), 0, "qq11233a|..11233a"),
     (WithoutThought(max_stage=2), 1, "qq233a|..233a"),
@@ -101,6 +112,10 @@ def test_three_steps(method: Method, stage: int, want: str) -> None:
         (Coconut(max_stage=2, pad_thoughts="steps"), 2, "qq<TT>a|......a"),
         (Coconut(max_stage=2, pad_thoughts="steps"), 3, "qq<T>a|.....a"),
         (Coconut(max_stage=2, thoughts_per_step=2, pad_thoughts="steps"), 3, "qq<TT>a|......a"),
+        (SINGLY, 1, "qq<T>a|.....a"),
+        (SINGLY, 5, "qq<TTTTT>a|.........a"),
+        (Coconut(max_stage=2, thoughts_per_step=2, added="singly", pad_thoughts="steps"), 4, "qq<TTTT>a|........a"),
+        (Coconut(max_stage=2, thoughts_per_step=2, added="singly", pad_thoughts="steps"), 5, "qq<TT>a|......a"),
         (CoconutWithoutCurriculum(max_stage=2), 0, "qq<TT>a|......a"),
         (CoconutWithoutCurriculum(max_stage=2, pad_thoughts="steps"), 0, "qq<T>a|.....a"),
         (PauseAsThought(max_stage=2, pad_thoughts="steps"), 3, "qq<P>a|.....a"),
@@ -151,6 +166,9 @@ def test_no_steps_at_all(method: Method, stage: int, want: str) -> None:
         (ICoT(tokens_per_stage=8, remove_all_beyond=40), 7),
         (Coconut(max_stage=6), 8),
         (Coconut(max_stage=0), 2),
+        (SINGLY, 8),
+        (Coconut(max_stage=6, thoughts_per_step=1, added="singly"), 8),
+        (ShuffledThoughts(max_stage=3, thoughts_per_step=2, added="singly"), 8),
         (CoconutWithoutCurriculum(max_stage=6), 1),
         (WithoutThought(max_stage=3), 5),
         (PauseAsThought(max_stage=3), 5),
@@ -236,6 +254,8 @@ def test_prompt_with_a_forced_number_of_pauses() -> None:
         (TWO, 1, "qq<TT>|......"),
         (TWO, 3, "qq<TTTT>|........"),
         (TWO, None, "qq<TTTT>|........"),
+        (SINGLY, 2, "qq<TT>|......"),
+        (SINGLY, None, "qq<TTTTTT>|.........."),
         (CoconutWithoutCurriculum(max_stage=2), None, "qq<TT>|......"),
         (WithoutThought(max_stage=2), None, "qq|.."),
         (PauseAsThought(max_stage=2), None, "qq<PP>|......"),
@@ -266,6 +286,8 @@ def test_a_negative_number_of_thoughts_is_refused() -> None:
         (lambda: Coconut(max_stage=-1), "max_stage must be at least 0, got -1"),
         (lambda: WithoutThought(max_stage=-1), "max_stage must be at least 0, got -1"),
         (lambda: Coconut(steps_kept=0), "steps_kept must be at least 1 or None, got 0"),
+        (lambda: Coconut(thoughts_per_step=0, added="singly"), "needs thoughts_per_step of at least 1, got 0"),
+        (lambda: CoconutWithoutCurriculum(added="singly"), 'expected added="together", got "singly"'),
         (lambda: PauseAsThought(thoughts_per_step=-1), "thoughts_per_step must be at least 0, got -1"),
         (lambda: ShuffledThoughts(pad_thoughts="steps"), "ShuffledThoughts needs pad_thoughts"),
     ],
@@ -297,7 +319,55 @@ def test_counts_of_trained_thoughts_and_rows() -> None:
     assert TWO.trained_thoughts == 4
     assert CoconutWithoutCurriculum(max_stage=6).trained_thoughts == 6
     assert TWO.min_rows() == 1
+    assert SINGLY.trained_thoughts == 6
+    assert Coconut(thoughts_per_step=0).trained_thoughts is None
     assert ShuffledThoughts(thoughts_per_step=2, max_stage=3).min_rows() == 7
+    assert ShuffledThoughts(thoughts_per_step=2, max_stage=3, added="singly").min_rows() == 7
+
+
+@pytest.mark.parametrize(
+    ("method", "by_stage", "by_thoughts"),
+    [
+        (TWO, [0, 1, 2, 2], [0, 0, 1, 1, 2]),
+        (Coconut(thoughts_per_step=1, max_stage=2), [0, 1, 2, 2], [0, 1, 2]),
+        (Coconut(thoughts_per_step=1, max_stage=2, added="singly"), [0, 1, 2, 2], [0, 1, 2]),
+        (SINGLY, [0, 1, 1, 1, 2, 2, 2, 2], [0, 1, 1, 1, 2, 2, 2]),
+        (Coconut(thoughts_per_step=0, max_stage=2), [0, 1, 2, 2], []),
+        (WithoutThought(max_stage=2), [0, 1, 2, 2], []),
+    ],
+)
+def test_steps_that_a_prompt_stands_for(method: Method, by_stage: list[int], by_thoughts: list[int]) -> None:
+    """Guards what probes hold a thought against: with thoughts added singly a step is gone with its first thought, and
+    a stage's number is no longer a number of steps."""
+    assert [method.hidden_steps(stage=stage) for stage in range(method.stages)] == by_stage
+    assert [method.hidden_steps(thoughts=thoughts) for thoughts in range(len(by_thoughts))] == by_thoughts
+    for stage, steps in enumerate(by_stage[:-1]):
+        left = [label for label in method.layout(THREE, stage, MARKS).labels if label in (11, 12, 13)]
+        assert len(set(left)) == len(THREE.steps) - steps
+    assert method.hidden_steps() == 2
+
+
+def test_no_thoughts_a_step_is_a_method_without_thoughts() -> None:
+    """Guards c = 0, the ablation's end: `--thoughts 3` would ask for thoughts it was never trained with."""
+    with pytest.raises(ValueError, match="Coconut with thoughts_per_step 0 and max_stage 6 has no thoughts, got thou"):
+        Coconut(thoughts_per_step=0).prompt(THREE, MARKS, thoughts=3)
+
+
+@pytest.mark.parametrize(
+    ("method", "want"),
+    [
+        (CoT(), [True]),
+        (TWO, [False, False, True, True]),
+        (SINGLY, [False] * 6 + [True] * 2),
+        (Coconut(max_stage=2, pad_thoughts="steps"), [False, False, False, True]),
+        (WithoutThought(max_stage=2), [True] * 4),
+        (Coconut(thoughts_per_step=0, max_stage=2), [True] * 4),
+    ],
+)
+def test_stages_that_ask_as_evaluation_does(method: Method, want: list[bool]) -> None:
+    """Guards what is validated twice, and warned of: the stage that removes all text asks as the one before it, unless
+    it has a thought for each step of a chain that may be short."""
+    assert [method.asks_as_evaluation(stage) for stage in range(method.stages)] == want
 
 
 def test_lay_out_marks_thoughts_only_in_what_is_given() -> None:
@@ -336,81 +406,3 @@ def test_prompt_of_a_layout_without_targets_is_the_whole_layout() -> None:
     """Guards `next(...)` without a default: forced prompts have no label to stop at."""
     layout = Layout(input_ids=[1, 2], labels=[IGNORE_INDEX] * 2, is_thought=[False, True])
     assert layout.prompt == layout
-
-
-# Curriculum
-
-
-SHORT = Curriculum(stage_epochs=(2, 0, 1, 3))
-
-
-def test_stage_of_every_epoch() -> None:
-    """Guards off-by-one at stage borders and stages of no epochs; beyond the end the last stage goes on."""
-    assert [SHORT.stage(epoch) for epoch in range(8)] == [0, 0, 2, 3, 3, 3, 3, 3]
-    assert SHORT.epochs == 6
-
-
-def test_span_of_every_epoch() -> None:
-    """Guards schedules that restart with a stage: they need its first epoch and its length."""
-    assert [SHORT.span(epoch) for epoch in range(6)] == [(0, 2), (0, 2), (2, 1), (3, 3), (3, 3), (3, 3)]
-
-
-@pytest.mark.parametrize(("when", "want"), [("epoch", ".xxxxx"), ("stage", "..xx.."), ("never", "......")])
-def test_when_the_optimizer_starts_afresh(when: Any, want: str) -> None:
-    """Guards the paper's reset at each stage against the published code's reset at each epoch."""
-    curriculum = Curriculum(stage_epochs=(2, 0, 1, 3), reset_optimizer=when)
-    assert "".join("x" if curriculum.starts_afresh(epoch) else "." for epoch in range(6)) == want
-
-
-@pytest.mark.parametrize(
-    ("over", "shares"),
-    [("all", {0: 0.1, 1: 0.1, 2: 0.7, 3: 0.1}), ("past", {0: 0.4 / 3, 1: 0.4 / 3, 2: 0.6 + 0.4 / 3})],
-)
-def test_mixing_gives_every_stage_its_share(over: Any, shares: dict[int, float]) -> None:
-    """Guards mixing: the epoch's stage keeps 1 - mix and its own part of what is drawn evenly."""
-    curriculum = Curriculum(stage_epochs=(1, 1, 1, 1), mix=0.4, mix_over=over)
-    rng = random.Random(0)
-    drawn_stages = Counter(curriculum.draw_stage(2, rng) for _ in range(4000))
-    for stage, share in shares.items():
-        assert drawn_stages[stage] / 4000 == pytest.approx(share, abs=0.025)
-    assert sum(drawn_stages[stage] for stage in shares) == 4000
-
-
-@pytest.mark.parametrize(("mix", "want"), [(0.0, {1}), (1.0, {0, 1, 2})])
-def test_mixing_at_its_limits(mix: float, want: set[int]) -> None:
-    """Guards `<` against `<=`: without mixing never another stage."""
-    curriculum = Curriculum(stage_epochs=(1, 1, 1), mix=mix)
-    assert {curriculum.draw_stage(1, random.Random(seed)) for seed in range(200)} == want
-
-
-def test_what_follows_the_stage_draw_does_not_depend_on_mix() -> None:
-    """Guards comparisons between runs: turning mixing on must not redraw everything else of an example."""
-    after = []
-    for mix in (0.0, 0.5, 1.0):
-        rng = random.Random(7)
-        Curriculum(stage_epochs=(1, 1, 1), mix=mix).draw_stage(0, rng)
-        after.append(rng.random())
-    assert len(set(after)) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"stage_epochs": ()}, "stage_epochs must be lengths"),
-        ({"stage_epochs": (0, 0)}, "stage_epochs must be lengths"),
-        ({"stage_epochs": (3, -1)}, "stage_epochs must be lengths"),
-        ({"mix": -0.1}, "mix is a probability"),
-        ({"mix": 1.1}, "mix is a probability"),
-    ],
-)
-def test_impossible_curricula(fields: dict[str, Any], message: str) -> None:
-    """Guards runs that would train nothing, or mix with a probability that is none."""
-    with pytest.raises(ValueError, match=message):
-        Curriculum(**fields)
-
-
-def test_a_curriculum_must_fit_its_method() -> None:
-    """Guards a method whose last stage is never reached because the curriculum is too short."""
-    Curriculum(stage_epochs=(1, 1, 1, 1)).check(TWO.stages)
-    with pytest.raises(ValueError, match=r"has 3 stages .* but the method has 4.*--curriculum.stage-epochs 5 5 5 5"):
-        Curriculum(stage_epochs=(1, 1, 1)).check(TWO.stages)

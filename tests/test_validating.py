@@ -78,6 +78,39 @@ def test_best_is_chosen_where_the_last_stages_have_no_epochs(tmp_path: Path) -> 
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("curriculum", "asked", "best"),
+    [
+        # Forwards: what the last stage is asked is what evaluation asks.
+        (Curriculum(stage_epochs=(1, 1, 0, 2)), [0, 1, 3, 3], [None, None, 3, 3]),
+        (Curriculum(stage_epochs=(1, 1, 2, 0)), [0, 1, 2, 2], [None, None, 2, 2]),
+        # Backwards, and stopped half-way: the last epochs are asked twice, and the second answer counts.
+        (Curriculum(stage_epochs=(2, 1, 0, 1), order=(3, 2, 1, 0)), [3, 1, 0, 3, 0, 3], [None, None, 3, 3]),
+        (Curriculum(stage_epochs=(1, 2, 0, 0)), [0, 1, 3, 1, 3], [None, 3, 3]),
+    ],
+)
+def test_the_best_weights_are_best_at_what_evaluation_asks(
+    curriculum: Curriculum, asked: list[int], best: list[int | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards ablations of the curriculum: with its stages reversed a run ends with the whole chain written, where
+    accuracy is easy and says nothing about thoughts; `best` must be what is best with all of them."""
+    seen: list[int] = []
+
+    def scripted(model: LatentLM, task: Any, method: Any, examples: Any, *, stage: int, **kwargs: Any) -> list[Record]:
+        seen.append(stage)
+        blank: dict[str, Any] = dict.fromkeys(("prompt", "output", "prediction", "target"), "")
+        blank |= dict.fromkeys(("num_tokens", "num_thoughts", "seconds"), 0)
+        return [Record(index=i, correct=i < stage, **blank) for i in range(4)]
+
+    monkeypatch.setattr(checkup, "evaluate", scripted)
+    fit(tiny(curriculum=curriculum, validation=Validation(stop_at=0.9)), tmp_path / "run")
+    assert seen == asked
+    lines = metrics(tmp_path / "run", "validation")
+    assert [line.get("final_accuracy") for line in lines] == [None if at is None else at / 4 for at in best]
+    assert [line["accuracy"] for line in lines] == [line["stage"] / 4 for line in lines]
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize(("stop_at", "validations"), [(0.75, 3), (0.76, 4), (None, 5)])
 def test_a_run_ends_at_the_accuracy_it_was_for(
     stop_at: float | None, validations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,9 @@ def validate(
 ) -> ValidationReport:
     """Decodes every example, each in one of the processes; all of them get the same report.
 
+    Examples are laid out as the epoch's stage. In the stage the run ends with they are also laid out as evaluation will
+    be, where that is something else: after a curriculum whose last stage comes early, or not at all.
+
     Raises:
         Abandoned: in all processes, where one was asked to stop before it was done.
     """
@@ -53,33 +56,45 @@ def validate(
         if stop.asked is not None:
             raise Abandoned(stop.asked)
 
+    def decode(stage: int) -> list[bool]:
+        records = evaluate(
+            model,
+            config.task,
+            config.method,
+            mine,
+            rows=config.batch.evaluation,
+            stage=stage,
+            on_finished=go_on,
+        )
+        return [record.correct for record in records]
+
+    ends = stage == config.curriculum.last_stage
+    twice = ends and not config.method.asks_as_evaluation(stage)
     abandoned, found = 0, None
     correct: list[bool] = []
+    finally_correct: list[bool] = []
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         try:
-            records = evaluate(
-                model,
-                config.task,
-                config.method,
-                mine,
-                rows=config.batch.evaluation,
-                stage=stage,
-                on_finished=go_on,
-            )
-            correct = [record.correct for record in records]
+            correct = decode(stage)
+            finally_correct = decode(config.method.stages - 1) if twice else []
             found = thought_geometry(model, config, examples, stage=stage) if accelerator.is_main_process else None
         except Abandoned as error:
             abandoned = error.asked
     if asked := max(gather_object([abandoned])):
         raise Abandoned(asked)
     correct = gather_object(correct)
+    accuracy = sum(correct) / len(correct)
+    final = None
+    if ends:
+        final = sum(gather_object(finally_correct)) / len(correct) if twice else accuracy
     return ValidationReport(
         recipe=config.recipe,
         step=step,
         epoch=epoch,
         stage=stage,
-        accuracy=sum(correct) / len(correct),
+        accuracy=accuracy,
         num=len(correct),
+        final_accuracy=final,
         thought_norm=None if found is None else found.norm,
         thought_distance=None if found is None or math.isnan(found.within) else found.within,
     )

@@ -36,10 +36,12 @@ def refuse_short_model(config: RunConfig, model: LatentLM, validation: Sequence[
     assert model.tokenizer is not None
     if limit is None:
         return
+    asked = {stage for stage, length in enumerate(config.curriculum.stage_epochs) if length}
+    asked.add(config.method.stages - 1)
     for tokens in tokenize(validation, config.task, model.tokenizer):
-        for stage, length in enumerate(config.curriculum.stage_epochs):
+        for stage in sorted(asked):
             needed = len(config.method.prompt(tokens, model.marks, stage=stage)) + config.task.max_new_tokens
-            if length and needed > limit:
+            if needed > limit:
                 raise ValueError(
                     f"stage {stage} needs {needed} positions for a validation prompt and its answer, but the model "
                     f"has {limit}; raise --model.positions"

@@ -43,7 +43,11 @@ class ValidationReport:
     epoch: int
     stage: int
     accuracy: float
+    """Laid out as the current stage."""
     num: int
+    final_accuracy: float | None
+    """Accuracy laid out as evaluation will be, as the method's last stage: what the best weights are chosen by. None
+    before the stage that the run ends with."""
     thought_norm: float | None
     """Mean norm of a thought, over a few of the problems; None where the stage has no continuous thoughts."""
     thought_distance: float | None

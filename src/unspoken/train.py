@@ -7,8 +7,8 @@
    `Method.loss` gives sums, and the loop divides by the label count of the whole global batch, so that neither
    accumulation nor the number of processes matters. No step waits for the device; what is read from it, the loss and
    whether another process was asked to stop, is read every `log_every` steps.
-4. Validation decodes greedily, laid out as the current stage. In the final stage the best weights so far go to `best/`,
-   and training ends early where `Validation.stop_at` says so.
+4. Validation decodes greedily, laid out as the current stage. In the stage the run ends with the best weights so far,
+   laid out as in evaluation, go to `best/`, and training ends early where `Validation.stop_at` says so.
 5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
    so resuming means starting at another index. A damaged checkpoint is passed over for the one before. Ctrl-C and
    SIGTERM finish the step, save, and say how to resume. After a step that went wrong nothing is saved (`health.py`).
@@ -371,13 +371,13 @@ class _Fit:
         self._write({"kind": "validation", **line, "seconds": self.position.seconds})
         self.observer.on_validation(report)
         self.bare.notes = self.bare.notes.at(stage=report.stage, step=position.step)
-        best, stop_at = position.best_accuracy, config.validation.stop_at
-        if report.stage == config.curriculum.last_stage and (best is None or report.accuracy > best):
-            position.best_accuracy = report.accuracy
+        found, best, stop_at = report.final_accuracy, position.best_accuracy, config.validation.stop_at
+        if found is not None and (best is None or found > best):
+            position.best_accuracy = found
             with self.spread.whole():
                 refuse_weights(self.bare, position.step)
                 self.keeper.publish("best")
-        return stop_at is not None and report.stage == config.curriculum.last_stage and report.accuracy >= stop_at
+        return stop_at is not None and found is not None and found >= stop_at
 
     def _write(self, line: dict[str, Any]) -> None:
         with together(self.accelerator):

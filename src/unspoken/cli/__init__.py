@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.cli.audit import audit
+from unspoken.cli.curves import curves
 from unspoken.cli.doctor import doctor
 from unspoken.cli.explore import explore
 from unspoken.cli.import_ import import_
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": runs.train,
     "eval": runs.eval_,
     "table": runs.table,
+    "curves": curves,
     "probe": probe,
     "audit": audit,
     "explore": explore,

@@ -141,6 +141,8 @@ def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None) 
     quiet()
     # Of several processes, as a launcher numbers them, one is enough to hear.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
+    if not console.quiet:
+        _warn_of_unseen_prompts(config)
     try:
         with LiveTraining(console, config.recipe) as live, notes(), ExitStack() as opened:
             observers = [opened.enter_context(tracker) for tracker in trackers(report_to, out, config)]
@@ -199,6 +201,8 @@ def eval_(args: Sequence[str]) -> None:
             f"{PROGRAM}: warning: {options.thoughts} thoughts are more than the {trained} this run was trained with",
             file=sys.stderr,
         )
+    if options.thoughts is None:
+        _warn_of_unseen_prompts(config)
     from unspoken.quiet import quiet
     from unspoken.runs import evaluate_run
 
@@ -221,6 +225,17 @@ def eval_(args: Sequence[str]) -> None:
     if summary.path_classes:
         print("; ".join(f"{name} {count}" for name, count in summary.path_classes.items()))
     print(f"records: {folder / 'records.jsonl'}")
+
+
+def _warn_of_unseen_prompts(config: RunConfig) -> None:
+    """Says on stderr where a curriculum never comes to what evaluation asks."""
+    method, seen = config.method, sorted(config.curriculum.seen)
+    if not any(method.asks_as_evaluation(stage) for stage in seen):
+        print(
+            f"{PROGRAM}: warning: evaluation asks as in the last stage, {method.stages - 1}, but the curriculum trains "
+            f"only the stages {', '.join(map(str, seen))}: the model meets prompts it was never trained on",
+            file=sys.stderr,
+        )
 
 
 def _describe(summary: Summary) -> str:

@@ -53,6 +53,12 @@ class Method(ABC):
             )
         return self.layout(tokens, self.stages - 1 if stage is None else stage, marks).prompt
 
+    def asks_as_evaluation(self, stage: int) -> bool:
+        """Whether a stage's prompts are those of evaluation, whatever the length of the chain."""
+        marks = Marks(bot=1, eot=2, thought=3, pause=4)
+        chains = [Tokens(question=[0, 0], steps=[[0]] * steps, answer=[0]) for steps in range(self.stages + 1)]
+        return all(self.prompt(each, marks, stage=stage) == self.prompt(each, marks) for each in chains)
+
     def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
         """How many first steps of the chain a prompt stands for instead of writing them."""
         return 0

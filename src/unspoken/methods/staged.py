@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Padding = Literal["maximum", "steps"]
+Added = Literal["together", "singly"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +45,24 @@ class StagedRemoval(Method):
 
     @property
     def stages(self) -> int:
-        return self.max_stage + 2
+        return self._removing + 2
+
+    @property
+    def _removing(self) -> int:
+        """The last stage that leaves text in a long enough chain; the one after it leaves none."""
+        return self.max_stage
 
     def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
         return self.max_stage if stage is None else min(stage, self.max_stage)
 
     @abstractmethod
-    def stand_in(self, marks: Marks, steps: int) -> list[int]:
-        """The tokens that stand in the place of `steps` steps."""
+    def stand_in(self, tokens: Tokens, stage: int, marks: Marks) -> list[int]:
+        """The tokens that stand in the place of what a stage removes."""
 
     def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
         assert stage >= 0, f"stages count from 0, got {stage}"
-        removed = stage if stage <= self.max_stage else len(tokens.steps)
-        return self._layout(tokens, removed, self.stand_in(marks, self._slots(tokens, stage)), marks)
-
-    def _slots(self, tokens: Tokens, stage: int) -> int:
-        # A chain shorter than the stage is replaced by as many thoughts as the stage has, as in the published code.
-        return min(stage, self.max_stage)
+        removed = self.hidden_steps(stage=stage) if stage <= self._removing else len(tokens.steps)
+        return self._layout(tokens, removed, self.stand_in(tokens, stage, marks), marks)
 
     def _layout(self, tokens: Tokens, removed: int, stand_in: list[int], marks: Marks) -> Layout:
         remaining = tokens.steps[removed:]
@@ -80,40 +82,62 @@ class Enclosed(StagedRemoval):
     pad_thoughts: Padding = "maximum"
     """In the stage that removes all text: `maximum` slots whatever the chain's length, or as many as the example has
     `steps`. The latter tells the model the length of the chain, at evaluation too."""
+    added: Added = "together"
+    """How a step's c slots come: `together`, in the stage that removes it, as in the paper's runs; or `singly`, as it
+    suggests for c = 3: every stage adds one slot, and the first of a step's c slots takes the step's place."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.thoughts_per_step < 0:
             raise ValueError(f"thoughts_per_step must be at least 0, got {self.thoughts_per_step}")
+        if self.added == "singly" and not self.thoughts_per_step:
+            raise ValueError('added="singly" needs thoughts_per_step of at least 1, got 0; there is nothing to add')
+
+    @property
+    def _removing(self) -> int:
+        return self.max_stage * (self.thoughts_per_step if self.added == "singly" else 1)
 
     @abstractmethod
     def slot(self, marks: Marks) -> int:
         """The token id of one slot."""
 
-    def stand_in(self, marks: Marks, steps: int) -> list[int]:
-        return [marks.bot, *[self.slot(marks)] * (self.thoughts_per_step * steps), marks.eot]
+    def stand_in(self, tokens: Tokens, stage: int, marks: Marks) -> list[int]:
+        return self._enclosed(self._slots(tokens, stage), marks)
+
+    def _enclosed(self, slots: int, marks: Marks) -> list[int]:
+        return [marks.bot, *[self.slot(marks)] * slots, marks.eot]
 
     def _slots(self, tokens: Tokens, stage: int) -> int:
-        if stage > self.max_stage and self.pad_thoughts == "steps":
-            return min(len(tokens.steps), self.max_stage)
-        return super()._slots(tokens, stage)
+        # A chain shorter than the stage is replaced by as many thoughts as the stage has, as in the published code.
+        if stage <= self._removing:
+            return stage if self.added == "singly" else self.thoughts_per_step * stage
+        steps = self.max_stage if self.pad_thoughts == "maximum" else min(len(tokens.steps), self.max_stage)
+        return self.thoughts_per_step * steps
 
     def prompt(self, tokens: Tokens, marks: Marks, *, stage: int | None = None, thoughts: int | None = None) -> Layout:
         if thoughts is None:
             return super().prompt(tokens, marks, stage=stage)
         if thoughts < 0:
             raise ValueError(f"the number of thoughts must be at least 0, got {thoughts}")
-        enclosed = [marks.bot, *[self.slot(marks)] * thoughts, marks.eot]
-        return lay_out([*tokens.question, *enclosed], [], thought=marks.thought)
+        if self.trained_thoughts is None:
+            raise ValueError(
+                f"{type(self).__name__} with thoughts_per_step {self.thoughts_per_step} and max_stage {self.max_stage} "
+                f"has no thoughts, got thoughts={thoughts}; leave the number of thoughts out"
+            )
+        return lay_out([*tokens.question, *self._enclosed(thoughts, marks)], [], thought=marks.thought)
 
     def hidden_steps(self, *, stage: int | None = None, thoughts: int | None = None) -> int:
-        if thoughts is None:
-            return super().hidden_steps(stage=stage)
-        return thoughts // max(1, self.thoughts_per_step)
+        if thoughts is not None:
+            # A step is gone with the first of its slots where they are added singly, with the last where together.
+            begun = self.thoughts_per_step - 1 if self.added == "singly" else 0
+            return (thoughts + begun) // max(1, self.thoughts_per_step)
+        if stage is not None and self.added == "singly":
+            return super().hidden_steps(stage=-(-stage // self.thoughts_per_step))
+        return super().hidden_steps(stage=stage)
 
     @property
     def trained_thoughts(self) -> int | None:
-        return self.thoughts_per_step * self.max_stage
+        return self.thoughts_per_step * self.max_stage or None
 
 
 @final
@@ -130,6 +154,14 @@ class Coconut(Enclosed):
 class CoconutWithoutCurriculum(Enclosed):
     """Last-stage data from the start: every step is gone, all thoughts are there (paper, "w/o curriculum")."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.added != "together":
+            raise ValueError(
+                f'CoconutWithoutCurriculum has all thoughts from the start: expected added="together", '
+                f'got "{self.added}"'
+            )
+
     @property
     def stages(self) -> int:
         return 1
@@ -138,7 +170,7 @@ class CoconutWithoutCurriculum(Enclosed):
         return marks.thought
 
     def layout(self, tokens: Tokens, stage: int, marks: Marks, rng: random.Random | None = None) -> Layout:
-        return super().layout(tokens, self.max_stage + 1, marks, rng)
+        return super().layout(tokens, self._removing + 1, marks, rng)
 
 
 @final
@@ -149,7 +181,7 @@ class WithoutThought(StagedRemoval):
     The markers go too, as in the published code.
     """
 
-    def stand_in(self, marks: Marks, steps: int) -> list[int]:
+    def stand_in(self, tokens: Tokens, stage: int, marks: Marks) -> list[int]:
         return []
 
 

@@ -13,6 +13,7 @@ from unspoken.config import AdamW, After, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, CoT, Enclosed, ICoT, PauseAsThought
 from unspoken.recipes import planning
+from unspoken.recipes.ablations import ablations
 from unspoken.recipes.rows import Recipe, table1, with_method
 from unspoken.specs import GPT2, Words
 from unspoken.tasks.fork import HIDDEN
@@ -116,6 +117,7 @@ def small_cot() -> RunConfig:
 
 RECIPES: dict[str, Recipe] = {
     **table1("prosqa/gpt2", coconut, icot=icot),
+    **ablations("prosqa/gpt2", coconut),
     **table1("prosqa/two-layer", two_layer),
     "prosqa/small/walk": small_walk,
     "prosqa/small/opened": small_opened,

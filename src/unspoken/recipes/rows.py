@@ -68,6 +68,7 @@ def _same(kind: type[PauseAsThought | ShuffledThoughts | DetachedThoughts]) -> C
         steps_kept=coconut.steps_kept,
         thoughts_per_step=coconut.thoughts_per_step,
         pad_thoughts=coconut.pad_thoughts,
+        added=coconut.added,
     )
 
 

@@ -1,0 +1,131 @@
+"""Training curves of several runs, one above the other, read from their folders alone: loss, and accuracy."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from unspoken.figures import MARKERS, PALETTE
+from unspoken.tasks.rows import read_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 5.0, 5.6
+"""Inches; text stays readable when that is one column of a page."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of `metrics.jsonl`: a step has a loss (null where it was no number), a validation an accuracy."""
+
+    kind: str
+    step: int
+    epoch: int
+    stage: int
+    loss: float | None = None
+    accuracy: float | None = None
+    final_accuracy: float | None = None
+
+    @property
+    def asked(self) -> float | None:
+        """Accuracy as evaluation lays out where that was measured, else as the stage does."""
+        return self.accuracy if self.final_accuracy is None else self.final_accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One run."""
+
+    name: str
+    lines: Sequence[Line]
+
+    @property
+    def steps(self) -> list[Line]:
+        """The lines with a loss."""
+        return [line for line in self.lines if line.kind == "step" and line.loss is not None]
+
+    @property
+    def validations(self) -> list[Line]:
+        """The lines with an accuracy."""
+        return [line for line in self.lines if line.kind == "validation" and line.accuracy is not None]
+
+
+def read_curves(runs: Sequence[Path]) -> list[Curve]:
+    """Each run's metrics, by its folder's name, or its whole path where two folders share one.
+
+    Raises:
+        ValueError: there are no runs, more than can be told apart, or one without a logged step.
+    """
+    if not 1 <= len(runs) <= len(PALETTE):
+        raise ValueError(f"a figure of curves takes 1 to {len(PALETTE)} runs, got {len(runs)}; name fewer")
+    names = [run.resolve().name for run in runs]
+    found = [
+        Curve(
+            name=name if names.count(name) == 1 else str(run),
+            lines=list(read_rows(run / "metrics.jsonl", Line)),
+        )
+        for name, run in zip(names, runs, strict=True)
+    ]
+    for run, curve in zip(runs, found, strict=True):
+        if not curve.steps:
+            raise ValueError(f"{run / 'metrics.jsonl'} has no step with a loss; train the run for log_every steps")
+    return found
+
+
+def draw_curves(curves: Sequence[Curve], path: Path) -> None:
+    """Loss a label over training steps above validation accuracy; a ring where a stage begins.
+
+    Writes PNG, SVG and, with everything that is drawn, CSV. A loss is a mean over the labels of its stage: later stages
+    have fewer and harder ones, so it is the jump at a ring, and how fast it is made good, that can be compared.
+    """
+    from matplotlib.figure import Figure  # here, because matplotlib takes a second to import
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for i, curve in enumerate(curves):
+        # Its own axis shows how often it was measured; a line of many steps needs no markers.
+        _plot(above, i, curve.steps, [line.loss or 0.0 for line in curve.steps], marked=False, label=curve.name)
+        accuracies = [100 * (line.asked or 0.0) for line in curve.validations]
+        _plot(below, i, curve.validations, accuracies, marked=True, label=curve.name)
+    if all(line.loss for curve in curves for line in curve.steps):
+        above.set_yscale("log")
+    above.set_ylabel("training loss a label")
+    below.set(ylabel="validation accuracy, %", xlabel="training step (ring: a new stage)", ylim=(-4, 104))
+    for axis in (above, below):
+        axis.grid(axis="y", alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    # Above both, since no corner is free of every run.
+    figure.legend(
+        *above.get_legend_handles_labels(), loc="outside upper center", ncols=1 + (len(curves) > 3), frameon=False
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path.with_suffix(".png"), dpi=200)
+    figure.savefig(path.with_suffix(".svg"))
+    _write_csv(curves, path.with_suffix(".csv"))
+
+
+def _plot(axis: Axes, i: int, lines: Sequence[Line], values: Sequence[float], *, marked: bool, label: str) -> None:
+    steps = [line.step for line in lines]
+    axis.plot(
+        steps, values, color=PALETTE[i], linewidth=1.2, label=label,
+        marker=MARKERS[i] if marked else None, markersize=3.5,
+    )  # fmt: skip
+    starts = [k for k in range(1, len(lines)) if lines[k].stage != lines[k - 1].stage]
+    axis.plot(
+        [steps[k] for k in starts], [values[k] for k in starts],
+        linestyle="none", marker="o", markersize=8, fillstyle="none", color=PALETTE[i],
+    )  # fmt: skip
+
+
+def _write_csv(curves: Sequence[Curve], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run", *Line.__struct_fields__])
+        for curve in curves:
+            for line in curve.lines:
+                writer.writerow([curve.name, *msgspec.structs.astuple(line)])

@@ -1,0 +1,68 @@
+"""Curves of runs: what is read, what is drawn, and what stands beside the figure."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from command_line import Capture, call, refused
+from unspoken.curves import draw_curves, read_curves
+
+
+def a_run(folder: Path, *, last: float = 0.5) -> Path:
+    """Metrics of two stages; the loss jumps where the second begins, and one step's was no number."""
+    folder.mkdir(parents=True)
+    rows = [
+        {"kind": "step", "step": 10, "epoch": 0, "stage": 0, "loss": 1.0, "lr": 0.1},
+        {"kind": "step", "step": 20, "epoch": 0, "stage": 0, "loss": None},
+        {"kind": "validation", "step": 20, "epoch": 0, "stage": 0, "accuracy": 0.9, "num": 10},
+        {"kind": "step", "step": 30, "epoch": 1, "stage": 1, "loss": 3.0},
+        {"kind": "validation", "step": 40, "epoch": 1, "stage": 1, "accuracy": 0.9, "final_accuracy": last},
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_what_is_drawn(tmp_path: Path) -> None:
+    """Guards the loss of a step that went wrong against being drawn as 0, and a run that ended elsewhere than in the
+    method's last stage against being shown with an accuracy that evaluation will not find."""
+    (curve,) = read_curves([a_run(tmp_path / "run")])
+    assert curve.name == "run"
+    assert [(line.step, line.loss) for line in curve.steps] == [(10, 1.0), (30, 3.0)]
+    assert [(line.step, line.asked) for line in curve.validations] == [(20, 0.9), (40, 0.5)]
+
+
+def test_runs_are_told_apart(tmp_path: Path) -> None:
+    """Guards legends: two seeds in folders of one name."""
+    runs = [a_run(tmp_path / seed / "run") for seed in ("s0", "s1")] + [a_run(tmp_path / "other")]
+    assert [curve.name for curve in read_curves(runs)] == [str(runs[0]), str(runs[1]), "other"]
+
+
+def test_the_data_stand_beside_the_figure(tmp_path: Path) -> None:
+    """Guards figures nobody can draw again."""
+    draw_curves(read_curves([a_run(tmp_path / "a"), a_run(tmp_path / "b", last=0.25)]), tmp_path / "new" / "curves.png")
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "new" / "curves.svg").read_text()
+    rows = list(csv.DictReader((tmp_path / "new" / "curves.csv").read_text().splitlines()))
+    assert len(rows) == 10
+    assert [row["final_accuracy"] for row in rows if row["final_accuracy"]] == ["0.5", "0.25"]
+    assert [row["loss"] for row in rows if row["run"] == "a"] == ["1.0", "", "", "3.0", ""]
+
+
+def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards refusals in one line, and a figure that is there already."""
+    monkeypatch.chdir(tmp_path)
+    a_run(Path("run"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "metrics.jsonl").write_text("")
+    assert "at least one run" in refused("curves", capsys)
+    assert "takes 1 to 8 runs, got 9" in refused("curves " + "run " * 9, capsys)
+    assert "names a PNG" in refused("curves run --out curves.pdf", capsys)
+    assert "no step with a loss" in refused("curves empty", capsys)
+    assert "nowhere" in refused("curves nowhere", capsys)
+    call("curves run")
+    assert sorted(path.name for path in Path().glob("curves.*")) == ["curves.csv", "curves.png", "curves.svg"]
+    assert "curves.png exists" in refused("curves run", capsys)
