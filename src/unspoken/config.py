@@ -251,9 +251,13 @@ class RunConfig:
             model = dataclasses.replace(model, first=model.first.with_seed(seed))
         return dataclasses.replace(self, seed=seed, model=model)
 
+    def to_json(self) -> bytes:
+        """The config as JSON, to be read by people too."""
+        return msgspec.json.format(msgspec.json.encode(to_builtins(self)), indent=2) + b"\n"
+
     def save(self, path: Path) -> None:
         """Writes the config as JSON."""
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(to_builtins(self)), indent=2) + b"\n")
+        path.write_bytes(self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> RunConfig:

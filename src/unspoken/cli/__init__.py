@@ -21,6 +21,7 @@ from unspoken.cli.import_ import import_
 from unspoken.cli.pretrained import pretrained
 from unspoken.cli.probe import probe
 from unspoken.cli.push import push
+from unspoken.cli.sweep import sweep
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "eval": runs.eval_,
     "table": runs.table,
     "curves": curves,
+    "sweep": sweep,
     "probe": probe,
     "audit": audit,
     "explore": explore,

@@ -78,6 +78,8 @@ class _Train:
     """The run."""
     out: Path | None = None
     """Run folder, which must not exist; None: runs/ and the recipe's name."""
+    first: Path | None = None
+    """A finished run of model.first to start from; None: that is trained too, in the run folder's first/."""
     report_to: Tool | None = None
     """A tracker to send metrics to as well; metrics.jsonl is always written."""
 
@@ -97,7 +99,7 @@ class _Resume:
 
 
 def train(args: Sequence[str]) -> None:
-    """Train RECIPE [flags], or --resume RUN."""
+    """Train RECIPE [flags], or a saved config.json; or --resume RUN."""
     recipe, rest = leading(args)
     if recipe is None and any(a.startswith("--resume") for a in rest):
         resumed = parse(_Resume, rest, name="train")
@@ -112,6 +114,7 @@ def train(args: Sequence[str]) -> None:
         if "-h" in rest or "--help" in rest:
             print(
                 f"usage: {PROGRAM} train RECIPE [--out DIR] [--seed N] [--max-steps N] [--report-to TRACKER] [...]\n"
+                f"       {PROGRAM} train CONFIG.json [the same]\n"
                 f"       {PROGRAM} train --resume RUN [--batch.micro N] [--batch.evaluation N]\n\n"
                 f"{PROGRAM} list shows the recipes; {PROGRAM} train RECIPE --help shows every flag of one."
             )
@@ -119,7 +122,7 @@ def train(args: Sequence[str]) -> None:
         raise ValueError(f"train needs a recipe first, as in {PROGRAM} train demo/coconut; {PROGRAM} list shows them")
     from unspoken.recipes import find_recipe
 
-    base = find_recipe(recipe)
+    base = RunConfig.load(Path(recipe)) if recipe.endswith(".json") else find_recipe(recipe)
     if base.adapter is None and any(arg.startswith("--adapter.") for arg in rest):
         base = replace(base, adapter=Lora())
     options = parse(_Train, rest, name=f"train {recipe}", default=_Train(config=base))
@@ -127,11 +130,15 @@ def train(args: Sequence[str]) -> None:
     # --seed is the whole run's; --model.first.seed can still say otherwise.
     if config.seed != base.seed and isinstance(config.model, After) and config.model.first.seed == base.seed:
         config = config.with_seed(config.seed)
-    out = options.out or Path("runs") / recipe.replace("/", "-")
-    _fit(config, out, resume=False, report_to=options.report_to)
+    if options.first is not None and not isinstance(config.model, After):
+        raise ValueError(f"--first {options.first}: {config.recipe} starts from no other run; leave it out")
+    out = options.out or Path("runs") / config.recipe.replace("/", "-")
+    _fit(config, out, resume=False, report_to=options.report_to, first=options.first)
 
 
-def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None) -> None:
+def _fit(
+    config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, first: Path | None = None
+) -> None:
     from rich.console import Console
 
     from unspoken.progress import LiveTraining
@@ -146,7 +153,7 @@ def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None) 
     try:
         with LiveTraining(console, config.recipe) as live, notes(), ExitStack() as opened:
             observers = [opened.enter_context(tracker) for tracker in trackers(report_to, out, config)]
-            fit(config, out, resume=resume, observer=Together([live, *observers]))
+            fit(config, out, resume=resume, first=first, observer=Together([live, *observers]))
     except Interrupted as stopped:
         print(f"{PROGRAM}: {stopped}", file=sys.stderr)
         sys.exit(stopped.exit_code)

@@ -7,13 +7,26 @@ Your own recipe is a function like these; `unspoken.train.fit` takes its config 
 from __future__ import annotations
 
 from unspoken.config import RunConfig
-from unspoken.recipes import demo, gsm8k, llama, multiplication, own, planning, prontoqa, prosqa, smollm2, speedrun
+from unspoken.recipes import (
+    demo,
+    gsm8k,
+    llama,
+    multiplication,
+    own,
+    planning,
+    prontoqa,
+    prosqa,
+    small,
+    smollm2,
+    speedrun,
+)
 from unspoken.recipes.rows import Recipe
 from unspoken.suggest import nearest
 
 RECIPES: dict[str, Recipe] = {
     **demo.RECIPES,
     **planning.RECIPES,
+    **small.RECIPES,
     **prosqa.RECIPES,
     **prontoqa.RECIPES,
     **gsm8k.RECIPES,

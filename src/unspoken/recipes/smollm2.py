@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from functools import partial
+
 from unspoken.config import AdamW, BatchSize, RunConfig, Schedule
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Coconut, ICoT
@@ -74,7 +76,16 @@ def prosqa_icot() -> RunConfig:
     return with_method(prosqa_coconut(), "prosqa/smollm2/icot", method, epochs)
 
 
+def _with_thoughts(num: int) -> RunConfig:
+    """The paper's figure 3: c thoughts a step."""
+    base = gsm8k_coconut()
+    method = Coconut(max_stage=3, thoughts_per_step=num)
+    return with_method(base, f"gsm8k/smollm2/coconut-c{num}", method, base.curriculum.stage_epochs)
+
+
 RECIPES: dict[str, Recipe] = {
     **table1("gsm8k/smollm2", gsm8k_coconut, icot=gsm8k_icot),
+    "gsm8k/smollm2/coconut-c1": partial(_with_thoughts, 1),
+    "gsm8k/smollm2/coconut-c3": partial(_with_thoughts, 3),
     **table1("prosqa/smollm2", prosqa_coconut, icot=prosqa_icot),
 }

@@ -27,6 +27,9 @@ class Hops(SymbolicTask):
     """Nodes in each problem, each with exactly one successor; the successors are a permutation."""
     hops: int = 4
     """How many pointers to follow."""
+    successors: int = 1
+    """The most successors of a node; above 1 a node has 1 up to so many, and which of them is followed is random: what
+    comes next can be narrowed down, not known, as where a graph forks. Answers are then right by luck alone."""
     num_train: int = 12_800
     """Training problems in one epoch; the next epoch draws others."""
     num_valid: int = 256
@@ -49,6 +52,11 @@ class Hops(SymbolicTask):
             raise ValueError(f"nodes must be between 2 and {most}, the number of names, got {self.nodes}")
         if self.hops < 1:
             raise ValueError(f"hops must be at least 1, got {self.hops}")
+        if not 1 <= self.successors < self.nodes:
+            raise ValueError(
+                f"successors must be between 1 and {self.nodes - 1}, one less than there are nodes, got "
+                f"{self.successors}"
+            )
 
     @property
     def max_new_tokens(self) -> int:
@@ -64,14 +72,19 @@ class Hops(SymbolicTask):
     def draw(self, rng: random.Random) -> Example:
         """A random problem."""
         names = rng.sample(self.symbols, self.nodes) if self.symbols else list(string.ascii_lowercase[: self.nodes])
-        successor = dict(zip(names, rng.sample(names, self.nodes), strict=True))
+        successors = {a: [b] for a, b in zip(names, rng.sample(names, self.nodes), strict=True)}
         start = rng.choice(names)
-        facts = [f"{a} {b} ;" for a, b in successor.items()]
+        if self.successors > 1:
+            for first in successors.values():
+                more = rng.randrange(self.successors)
+                first += [name for name in rng.sample(names, more + 1) if name not in first][:more]
+        facts = [f"{a} {b} ;" for a, after in successors.items() for b in after]
         rng.shuffle(facts)
         chain: list[str] = []
         node = start
         for _ in range(self.hops):
-            node = successor[node]
+            after = successors[node]
+            node = after[0] if len(after) == 1 else rng.choice(after)
             chain.append(node)
         return Example(question=" ".join([*facts, "?", start]), steps=tuple(chain), answer=chain[-1])
 

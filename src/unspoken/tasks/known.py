@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -18,12 +18,13 @@ from unspoken.tasks.commonsense import CommonsenseQA, StrategyQA
 from unspoken.tasks.graphs import GraphSource
 from unspoken.tasks.graphs.debiased import (
     FAIR_EIGHT_HOPS,
+    FAIR_FOUR_HOPS,
     FAIR_SEVEN_HOPS,
     FAIR_SIX_HOPS,
     FAIR_TEN_HOPS,
     Debiased,
 )
-from unspoken.tasks.graphs.varied import DAG, DENSE, EIGHT_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
+from unspoken.tasks.graphs.varied import DAG, DENSE, EIGHT_HOPS, FIVE_HOPS, MORE_FAMILIES, SEVEN_HOPS, TEN_HOPS, Varied
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
 from unspoken.tasks.multiplication import Multiplication, MultiplicationGenerator
@@ -40,10 +41,12 @@ GRAPHS: dict[str, tuple[GraphSource, str]] = {
         Debiased(),
         "ProsQA without shortcuts: ignoring who is asked, or directions, is a coin.",
     ),
+    "prosqa-debiased-4-hops": (FAIR_FOUR_HOPS, "ProsQA without shortcuts, 4 hops on 20 nodes, for small models."),
     "prosqa-debiased-6-hops": (FAIR_SIX_HOPS, "ProsQA without shortcuts, chains of exactly 6 hops."),
     "prosqa-debiased-7-hops": (FAIR_SEVEN_HOPS, "ProsQA without shortcuts, chains of exactly 7 hops."),
     "prosqa-debiased-8-hops": (FAIR_EIGHT_HOPS, "ProsQA without shortcuts, chains of exactly 8 hops."),
     "prosqa-debiased-10-hops": (FAIR_TEN_HOPS, "ProsQA without shortcuts, chains of exactly 10 hops."),
+    "prosqa-5-hops": (FIVE_HOPS, "ProsQA with chains of exactly 5 hops."),
     "prosqa-7-hops": (SEVEN_HOPS, "ProsQA with chains of exactly 7 hops."),
     "prosqa-8-hops": (EIGHT_HOPS, "ProsQA with chains of exactly 8 hops."),
     "prosqa-10-hops": (TEN_HOPS, "ProsQA with chains of exactly 10 hops."),
@@ -76,6 +79,7 @@ TASKS: dict[str, Task] = {
     **{name: ProsQA(graphs=graphs) for name, (graphs, _) in GRAPHS.items()},
     "prontoqa": ProntoQA(),
     "prontoqa-paired": GeneratedProntoQA(generator=PAIRED),
+    "prontoqa-paired-3-hops": GeneratedProntoQA(generator=replace(PAIRED, hops=3), num_test=1_000),
     "svamp": SVAMP(),
     "gsm-hard": GSMHard(),
     "multiarith": MultiArith(),

@@ -387,6 +387,8 @@ def _topological(parents: Sequence[Sequence[int]], rng: random.Random) -> list[i
     return order
 
 
+FAIR_FOUR_HOPS = Debiased(max_hops=4, num_nodes=20)
+"""The shortest chains that can be without shortcuts, in graphs as small as they can be."""
 FAIR_SIX_HOPS = Debiased(min_hops=6, max_hops=6, beside_links=2, planted_from=6)
 """The longest released chains, made as the longer ones below, to compare those with."""
 FAIR_SEVEN_HOPS = Debiased(min_hops=7, max_hops=7, num_nodes=28, beside_links=2)

@@ -172,6 +172,8 @@ def exactly(hops: int) -> Varied:
 
 _DEPTH_POWER = {3: 1, 4: 1, 5: 1, 6: 2, 7: 3, 8: 5, 9: 8, 10: 12}
 
+FIVE_HOPS = exactly(5)
+"""One hop more than the small world has."""
 SEVEN_HOPS = exactly(7)
 """One hop more than the release has."""
 EIGHT_HOPS = exactly(8)

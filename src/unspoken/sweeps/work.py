@@ -1,0 +1,167 @@
+"""A cell as commands: what is to be run, in which order, and how one sees that it has been.
+
+A command is done when what it leaves behind is there: a trained model, a summary, a report. So a sweep that was stopped
+anywhere, killed or on another day, goes on with what is missing, and nothing is remembered but what things took.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from unspoken.config import After, RunConfig
+from unspoken.durable import write_whole
+from unspoken.sweeps.base import Cell
+
+Kind = Literal["train", "eval", "probe", "audit"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command of `unspoken`, run in a process of its own."""
+
+    kind: Kind
+    recipe: str
+    """Of the run it is about: how long a command takes is learned from others of the same recipe."""
+    what: str
+    """What it does, for people."""
+    run: Path
+    """The run folder it is about."""
+    arguments: tuple[str, ...]
+    done: Path
+    """What is there when it is done."""
+    beside: Path | None = None
+    """A run to probe it beside, where that one has been trained by the time this begins."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.done.exists()
+
+    def begin(self) -> tuple[str, ...]:
+        """The arguments as things stand now; removes what a killed one left half done."""
+        if self.kind == "train":
+            return ("train", "--resume", str(self.run)) if self.run.is_dir() else self.arguments
+        # Evaluations are written file by file, the summary last.
+        if self.kind == "eval" and self.done.parent.is_dir():
+            shutil.rmtree(self.done.parent)
+        if self.beside is not None and (self.beside / "final").is_dir():
+            return (*self.arguments, "--beside", str(self.beside))
+        return self.arguments
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Commands that follow one another; units run beside each other."""
+
+    name: str
+    cell: Cell | None
+    """None: a first run, which several cells start from."""
+    needs: Path | None
+    """The trained model it starts from, where it starts from one."""
+    commands: Sequence[Command]
+
+    @property
+    def left(self) -> list[Command]:
+        """What is still to be done."""
+        return [command for command in self.commands if not command.is_done]
+
+
+def units(cells: Iterable[Cell], runs: Path) -> list[Unit]:
+    """All units of some cells below a folder of runs, first runs right before whoever needs them first."""
+    found: dict[str, Unit] = {}
+    for cell in cells:
+        spec = cell.config.model
+        if isinstance(spec, After):
+            for first in _firsts(spec.first, runs):
+                found.setdefault(first.name, first)
+        found[cell.name] = _unit(cell, runs)
+    return list(found.values())
+
+
+def first_folder(config: RunConfig, runs: Path) -> Path:
+    """Where a run that others start from lies."""
+    return runs / "first" / f"{config.recipe.replace('/', '-')}-seed{config.seed}"
+
+
+def describe(cells: Iterable[Cell], runs: Path) -> None:
+    """Writes the configs that `unspoken train` is to be given, first runs' too.
+
+    Raises:
+        ValueError: a run folder is there already, of another config.
+    """
+    for unit_config, folder in _configs(cells, runs):
+        saved = folder / "config.json"
+        if saved.is_file() and RunConfig.load(saved) != unit_config:
+            raise ValueError(
+                f"{folder}: there is a run of other settings under this name; move it away, or choose another --runs"
+            )
+        file = _config_file(folder)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_file() or RunConfig.load(file) != unit_config:
+            write_whole(file, unit_config.to_json())
+
+
+def _configs(cells: Iterable[Cell], runs: Path) -> Iterator[tuple[RunConfig, Path]]:
+    for cell in cells:
+        spec = cell.config.model
+        while isinstance(spec, After):
+            yield spec.first, first_folder(spec.first, runs)
+            spec = spec.first.model
+        yield cell.config, runs / cell.name
+
+
+def _config_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _firsts(config: RunConfig, runs: Path) -> Iterator[Unit]:
+    if isinstance(config.model, After):
+        yield from _firsts(config.model.first, runs)
+    folder = first_folder(config, runs)
+    yield Unit(
+        name=f"first/{folder.name}", cell=None, needs=_needs(config, runs), commands=(_train(config, folder, runs),)
+    )
+
+
+def _needs(config: RunConfig, runs: Path) -> Path | None:
+    return first_folder(config.model.first, runs) / "final" if isinstance(config.model, After) else None
+
+
+def _train(config: RunConfig, folder: Path, runs: Path) -> Command:
+    needs = _needs(config, runs)
+    arguments = ["train", str(_config_file(folder)), "--out", str(folder)]
+    arguments += [] if needs is None else ["--first", str(needs.parent)]
+    return Command(
+        kind="train",
+        recipe=config.recipe,
+        what="training",
+        run=folder,
+        arguments=tuple(arguments),
+        done=folder / "final",
+    )
+
+
+def _unit(cell: Cell, runs: Path) -> Unit:
+    run, recipe = runs / cell.name, cell.config.recipe
+
+    def command(kind: Kind, what: str, done: Path, *flags: str, beside: Path | None = None) -> Command:
+        arguments = (kind, str(run), *flags)
+        return Command(kind=kind, recipe=recipe, what=what, run=run, arguments=arguments, done=done, beside=beside)
+
+    commands = [_train(cell.config, run, runs), command("eval", "test", run / "eval" / "test" / "summary.json")]
+    for name in cell.asked:
+        done = run / "eval" / f"{name}-test" / "summary.json"
+        # Seconds at batch 1 are measured on the task's own problems.
+        commands.append(command("eval", name, done, "--on", name, "--single", "0"))
+    if cell.looked and cell.has_slots:
+        some = ("--num", str(cell.looked))
+        beside = None if cell.beside is None else runs / cell.beside
+        commands.append(command("probe", "probe", run / "probe" / "test" / "probe.json", *some, beside=beside))
+        # What else it was asked is asked with `eval`, of all problems and all methods alike.
+        commands.append(command("audit", "audit", run / "audit" / "test" / "audit.json", *some, "--beyond"))
+    return Unit(name=cell.name, cell=cell, needs=_needs(cell.config, runs), commands=commands)
