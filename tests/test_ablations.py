@@ -185,7 +185,7 @@ def test_no_thoughts_a_step_on_the_command_line(tmp_path: Path, capsys: Capture,
     out, err = capsys.readouterr()
     assert "+ 0.0 thoughts" in out
     assert "warning" not in err
-    assert "CoT" not in refused("audit run --weights final", capsys)
+    assert "puts nothing between question and answer" in refused("audit run --weights final", capsys)
 
 
 @pytest.mark.parametrize(("epochs", "warned"), [((1, 1, 0, 0), True), ((1, 0, 1, 0), False)])
