@@ -128,7 +128,7 @@ def solve(question: str) -> int:
                     persons = [found["who"], found.groupdict().get("other")]
                     for person, sign in zip(persons, signs.split(), strict=False):
                         if person == who:
-                            events.append((person, sign, amount(found)))
+                            events.append((who, sign, amount(found)))
     while (who, item) not in has:
         before = len(has)
         for one, sign, other, by in relations:
