@@ -59,6 +59,11 @@ FOUR_LAYERS = ("coconut", "cot", "pause-as-thought")
 """Rows of symbolic ProsQA that are trained with four layers as well."""
 
 
+USUAL = Muon(lr=5e-3, others_lr=2e-3, betas=(0.9, 0.95), clip_norm=1.0)
+FASTER = replace(USUAL, lr=1e-2, others_lr=3e-3)
+"""For models from random weights."""
+
+
 def _base(task: SymbolicTask, recipe: str, layers: int) -> RunConfig:
     """What all runs of the small world share."""
     return RunConfig(
@@ -67,7 +72,7 @@ def _base(task: SymbolicTask, recipe: str, layers: int) -> RunConfig:
         method=OpenedCoT(),
         model=Llama(layers=layers, heads=2, mlp_width=256, embedding_std=0.3, final_gain=0.3),
         curriculum=Curriculum(stage_epochs=(1,), reset_optimizer="never"),
-        optimizer=Muon(lr=5e-3, others_lr=2e-3, betas=(0.9, 0.95), clip_norm=1.0),
+        optimizer=USUAL,
         schedule=Schedule(decay="linear", warmup_steps=20, hold=0.5, floor=0.1),
         batch=BatchSize(rows=64, evaluation=256),
         precision="bf16",
@@ -82,7 +87,7 @@ def walk(where: str, symbols: tuple[str, ...], others: tuple[str, ...], layers: 
     return replace(
         base,
         curriculum=replace(base.curriculum, stage_epochs=(2,)),
-        optimizer=replace(base.optimizer, lr=1e-2, others_lr=3e-3),
+        optimizer=FASTER,
         schedule=replace(base.schedule, warmup_steps=50, hold=0.6),
     )
 
@@ -152,7 +157,7 @@ def words() -> RunConfig:
         base,
         method=Coconut(max_stage=2, thoughts_per_step=2),
         curriculum=Curriculum(stage_epochs=(4, 4, 5, 0), mix=0.2, mix_over="past", reset_optimizer="never"),
-        optimizer=replace(base.optimizer, lr=1e-2, others_lr=3e-3),
+        optimizer=FASTER,
         schedule=replace(base.schedule, warmup_steps=50),
     )
 

@@ -116,7 +116,7 @@ def to_icot(example: Example) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordProblems(FileTask):
+class NumberProblems(FileTask):
     """Word problems with a number for an answer, asked and judged alike whichever set they come from."""
 
     published: ClassVar[Mapping[Split, str]] = {}
@@ -186,7 +186,7 @@ def tolerance(answer: str) -> Fraction:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GSM8K(WordProblems):
+class GSM8K(NumberProblems):
     """GSM8K in Coconut's form: steps are equations, `<<16-3-4=9>>`.
 
     The paper trains on GSM8k-Aug, 385,620 problems written by GPT-4 for the iCoT paper; they are not among the shared

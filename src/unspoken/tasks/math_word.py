@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from unspoken.tasks.base import Split
-from unspoken.tasks.gsm8k import WordProblems
+from unspoken.tasks.gsm8k import NumberProblems
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SVAMP(WordProblems):
+class SVAMP(NumberProblems):
     """SVAMP (Patel et al. 2021): 1,000 short problems, worded to mislead. All answers are integers."""
 
     version: ClassVar[str] = "1"
@@ -29,7 +29,7 @@ class SVAMP(WordProblems):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GSMHard(WordProblems):
+class GSMHard(NumberProblems):
     """GSM-Hard (Gao et al. 2023, pal): GSM8K's 1,319 test problems with one number replaced by a large one.
 
     Answers are what a program computed: up to 9,284,017,268,534.4, 146 below zero, 303 with decimals, some of them with
@@ -47,7 +47,7 @@ class GSMHard(WordProblems):
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MultiArith(WordProblems):
+class MultiArith(NumberProblems):
     """MultiArith (Roy and Roth 2015): 600 problems of two steps or more.
 
     Its file is not among the shared data: name it with `--task.test-file MultiArith.json`.
