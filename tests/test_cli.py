@@ -102,6 +102,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "table nowhere": ("nowhere/config.json",),
     "table cot": ("cot/eval/test/summary.json", "evaluate the run first"),
     "table coconut --eval hard": ("coconut/eval/hard/summary.json",),
+    "table coconut --also hard": ("'hard'", "there are: none"),
+    "table coconut --layout tall": ("--layout", "tall"),
     "show unfinished --diff nowhere": ("'nowhere'",),
     # methods
     "eval cot --thoughts 2": ("CoT has no continuous thoughts", "thoughts=2"),

@@ -1,9 +1,7 @@
-"""Evaluation, records and summaries, and the tables made of them."""
+"""Evaluation, records and summaries; the tables made of them are in tables/."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +15,10 @@ from hypothesis import strategies as st
 
 from tiny_runs import MODEL, tiny
 from unspoken.build import build_model
-from unspoken.config import RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.evaluate import evaluate, time_single
 from unspoken.methods import Coconut, CoT, Method, NoCoT, PauseAsThought, ShuffledThoughts
 from unspoken.model import LatentLM
-from unspoken.paper import METHOD_NAMES
-from unspoken.recipes import find_recipe
 from unspoken.records import (
     Record,
     Summary,
@@ -34,7 +29,6 @@ from unspoken.records import (
     write_records,
 )
 from unspoken.runs import evaluate_run, load_run
-from unspoken.tables import collect, render
 from unspoken.tasks.hops import Hops
 from unspoken.train import fit
 
@@ -69,13 +63,6 @@ def summary(right: int = 3, num: int = 4, **changes: Any) -> Summary:
         commit=None,
     )
     return msgspec.structs.replace(base, **changes)
-
-
-def run_folder(path: Path, config: RunConfig, found: Summary, *, evaluation: str = "test") -> Path:
-    path.mkdir(exist_ok=True)
-    config.save(path / "config.json")
-    write_records(path / "eval" / evaluation, [record(i) for i in range(found.num)], found)
-    return path
 
 
 # ------------------------------------------------------------------------------------------------ records, summaries
@@ -160,127 +147,6 @@ def test_the_interval_is_wilsons(right: int, num: int, low: float, high: float) 
     half = z / (1 + z * z / num) * (share * (1 - share) / num + z * z / (4 * num * num)) ** 0.5
     assert (centre - half, centre + half) == pytest.approx((low, high), abs=1e-6)
     assert wilson(right, num) == pytest.approx((low, high), abs=1e-6)
-
-
-# ------------------------------------------------------------------------------------------------------------ tables
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> list[Path]:
-    """Three seeds of one recipe, and single runs of two others, not in the paper's order."""
-    coconut, cot = find_recipe("prosqa/gpt2/coconut"), find_recipe("prosqa/gpt2/cot")
-    control = find_recipe("prosqa/gpt2/shuffled-thoughts")
-    return [
-        run_folder(tmp_path / "control", control, summary(2, 4, seconds_single=None)),
-        run_folder(tmp_path / "c0", coconut, summary(90, 100)),
-        run_folder(tmp_path / "c1", replace(coconut, seed=1), summary(94, 100)),
-        run_folder(tmp_path / "cot", cot, summary(3, 4)),
-        run_folder(tmp_path / "c2", replace(coconut, seed=2), summary(98, 100)),
-    ]
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|\n").split("|")]
-
-
-def test_runs_that_differ_in_the_seed_share_a_row_in_the_papers_order(runs: list[Path]) -> None:
-    """Guards the table's message: mean and spread over seeds, the interval for one, and the paper's figure beside."""
-    head, rule, *body = render(collect(runs), "md").splitlines()
-    assert set(rule) <= set("|-: ")
-    rows = [dict(zip(cells(head), cells(line), strict=True)) for line in body]
-    assert [row["Method"] for row in rows] == ["CoT", "Coconut", "- shuffled thoughts"]
-    assert [row["Accuracy %"] for row in rows] == ["75.0 [30.1, 95.4]", "94.0 ± 4.0 (3 seeds)", "50.0 [15.0, 85.0]"]
-    assert [row["Paper %"] for row in rows] == ["77.5 ± 1.9", "97.0 ± 0.3", "-"]
-    assert [row["n"] for row in rows] == ["4", "300", "4"]
-    assert [(row["Tokens"], row["Tokens + thoughts"]) for row in rows] == [("4.0", "6.0")] * 3
-    assert [row["ms/problem, batch 1"] for row in rows] == ["100.0", "100.0", "-"]
-    assert [row["ms/problem, batched"] for row in rows] == ["500.0"] * 3
-
-
-def test_rows_come_in_the_papers_order_whatever_the_order_of_runs(tmp_path: Path) -> None:
-    """Guards the comparison with the printed table, method by method; a method of one's own comes last."""
-    names = ["detached-thoughts", "pause", "coconut", "no-cot", "without-thought", "icot", "cot", "without-curriculum"]
-    made = [run_folder(tmp_path / n, find_recipe(f"prosqa/gpt2/{n}"), summary()) for n in names]
-    methods = [row.method for row in collect(made)]
-    assert methods == [name for name in METHOD_NAMES if name in methods]
-    assert len(methods) == len(names)
-
-
-def test_a_task_the_paper_does_not_have_gets_no_column_for_it(tmp_path: Path) -> None:
-    """Guards against a column of dashes, and against a figure of another task beside ours."""
-    ours = run_folder(tmp_path / "hops", tiny(), summary())
-    assert "Paper" not in render(collect([ours]), "md")
-    both = [ours, run_folder(tmp_path / "prosqa", find_recipe("prosqa/gpt2/coconut"), summary())]
-    lines = [cells(line) for line in render(collect(both), "md").splitlines()]
-    column = lines[0].index("Paper %")
-    assert [line[column] for line in lines[2:]] == ["-", "97.0 ± 0.3"]
-
-
-def test_runs_that_differ_in_a_flag_do_not_pass_as_seeds(tmp_path: Path) -> None:
-    """Guards against a mean over different methods: `--method.thoughts-per-step 2` keeps the recipe's name."""
-    one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
-    two = run_folder(tmp_path / "two", tiny(method=Coconut(max_stage=2, thoughts_per_step=2), seed=1), summary(3, 4))
-    assert len(collect([one, two])) == 2
-
-
-def test_one_run_named_twice_is_no_second_seed(tmp_path: Path) -> None:
-    """Guards against a spread of zero over "2 seeds" from `table runs/* runs/x`."""
-    run = run_folder(tmp_path / "one", tiny(), summary(1, 4))
-    (row,) = collect([run, run])
-    assert row.seeds == (0,)
-
-
-def test_two_runs_with_one_seed_are_refused(tmp_path: Path) -> None:
-    """Guards against a spread of zero over "2 seeds" that are the same run trained twice."""
-    one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
-    two = run_folder(tmp_path / "two", tiny(), summary(1, 4))
-    with pytest.raises(ValueError, match=r"have the same seed \[0, 0\]"):
-        collect([one, two])
-
-
-def test_runs_on_different_problems_are_refused(tmp_path: Path) -> None:
-    """Guards against a mean over different test sets, or over different numbers of forced thoughts."""
-    one = run_folder(tmp_path / "one", tiny(), summary(1, 4))
-    two = run_folder(tmp_path / "two", tiny(seed=1), summary(1, 4, forced_thoughts=2))
-    with pytest.raises(ValueError, match="different problems or thoughts"):
-        collect([one, two])
-
-
-def test_csv_reads_back_one_line_a_run(runs: list[Path]) -> None:
-    """Guards people's own plots: plain numbers, a line a seed, commas in text quoted, blanks for what is not there."""
-    rows = list(csv.DictReader(io.StringIO(render(collect(runs), "csv"))))
-    assert [(row["recipe"].rpartition("/")[2], row["seed"]) for row in rows] == [
-        ("cot", "0"),
-        ("coconut", "0"),
-        ("coconut", "1"),
-        ("coconut", "2"),
-        ("shuffled-thoughts", "0"),
-    ]
-    assert [float(row["accuracy"]) for row in rows] == [0.75, 0.9, 0.94, 0.98, 0.5]
-    assert {row["hardware"] for row in rows} == {"Some CPU, with a comma"}
-    assert [row["paper_accuracy"] for row in rows] == ["77.5", "97.0", "97.0", "97.0", ""]
-    assert [row["seconds_single"] for row in rows] == ["0.100000"] * 4 + [""]
-    for row in rows:
-        low, high = wilson(round(float(row["accuracy"]) * int(row["num"])), int(row["num"]))
-        assert (float(row["low"]), float(row["high"])) == pytest.approx((low, high), abs=1e-6)
-
-
-def test_latex_escapes_what_it_must(runs: list[Path]) -> None:
-    """Guards against a % that comments the rest of a line away."""
-    lines = render(collect(runs), "latex").splitlines()
-    assert lines[0] == r"\begin{tabular}{llrrrrrrr}"
-    assert lines[-1] == r"\end{tabular}"
-    assert r"Accuracy \%" in lines[1]
-    assert all(line.count("&") == 8 and line.endswith(r"\\") for line in lines[1:-1])
-    assert r"94.0 $\pm$ 4.0 (3 seeds)" in "".join(lines)
-
-
-def test_another_evaluation_of_the_same_runs(tmp_path: Path) -> None:
-    """Guards `table --eval NAME`: figures of one evaluation must not stand under another's name."""
-    run = run_folder(tmp_path / "run", tiny(), summary(1, 4))
-    run_folder(run, tiny(), summary(4, 4, split="valid"), evaluation="valid")
-    assert [row.accuracy for row in collect([run])] == [0.25]
-    assert [(row.accuracy, row.evaluation) for row in collect([run], evaluation="valid")] == [(1.0, "valid")]
 
 
 # -------------------------------------------------------------------------------------------------------- evaluation

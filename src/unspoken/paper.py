@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class Cell(NamedTuple):
@@ -27,8 +28,10 @@ _TABLE1: dict[str, tuple[Cell, Cell, Cell]] = {
     "PauseAsThought": (Cell(24.1, 0.7, 2.2), Cell(100.0, 0.1, 3.0), Cell(96.6, 0.8, 8.2)),
 }
 
-# Symbolic ProsQA is another task for another model: no figure of the paper stands beside it.
 _COLUMNS = {"GSM8K": 0, "ProntoQA": 1, "ProsQA": 2}
+
+_COUNTERPARTS = {"WordProblems": "GSM8K", "SymbolicProntoQA": "ProntoQA", "SymbolicProsQA": "ProsQA"}
+"""Tasks for small models from scratch, and the paper's task that each is made after."""
 
 METHOD_NAMES = {
     "CoT": "CoT",
@@ -55,3 +58,23 @@ def table1(method: str, task: str) -> Cell | None:
     column = _COLUMNS.get(task)
     row = _TABLE1.get(method)
     return None if column is None or row is None else row[column]
+
+
+def counterpart(task: str) -> str | None:
+    """The paper's task that a task of another kind is made after, by class names; None where it is made after none."""
+    return _COUNTERPARTS.get(task)
+
+
+def published_problems(task: Mapping[str, Any]) -> bool:
+    """Whether a task with these settings (`Summary.task`) asks its published test problems.
+
+    False for problems from a file of somebody's own or from a generator, and for graphs of another process than the
+    released ones. Only then does the paper's figure belong to these problems.
+    """
+    problems = task.get("problems")
+    if isinstance(problems, Mapping):
+        return published_problems(problems)
+    graphs = task.get("graphs")
+    if task.get("test_file") is not None or "generator" in task:
+        return False
+    return not isinstance(graphs, Mapping) or graphs.get("type") == "Released"

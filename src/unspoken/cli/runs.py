@@ -271,12 +271,18 @@ class _Table:
     """Run folders."""
     format: Literal["md", "csv", "latex"] = "md"
     """Markdown, CSV (one line a run, plain numbers) or LaTeX."""
+    layout: Literal["long", "wide"] = "long"
+    """A line for each method and task; or one for each method and a group of columns for each task. CSV is long."""
     eval: str = "test"
-    """Which evaluation of each run."""
+    """Which evaluation of each run; the audit of that name gives the verdict."""
+    also: tuple[str, ...] | None = None
+    """Further evaluations to show; None: all that the runs have; no names: none."""
+    figure: Path | None = None
+    """Also draw accuracy against tokens and seconds: PNG, SVG and CSV under this name."""
 
 
 def table(args: Sequence[str]) -> None:
-    """Put evaluated runs into a table: table RUN..."""
+    """Put evaluated runs into a table: table RUN...; --figure draws it."""
     from unspoken.tables import collect, render
 
     options = parse(_Table, args, name="table")
@@ -288,7 +294,14 @@ def table(args: Sequence[str]) -> None:
         runs = [run for run in runs if (run / "eval" / options.eval / "summary.json").is_file()] or runs
         for left in (run for run in options.runs if run not in runs):
             print(f"{PROGRAM}: note: {left} has no evaluation named {options.eval}, left out", file=sys.stderr)
-    print(render(collect(runs, evaluation=options.eval), options.format), end="")
+    rows = collect(runs, evaluation=options.eval, also=options.also)
+    rendered = render(rows, options.format, options.layout)
+    if options.figure is not None:
+        from unspoken.figures import efficiency
+
+        for path in efficiency(rows, options.figure):
+            print(f"{PROGRAM}: note: wrote {path}", file=sys.stderr)
+    print(rendered, end="")
 
 
 def env(args: Sequence[str]) -> None:
