@@ -4,7 +4,7 @@
 #     bash results/gpu.sh MINUTES [OUT]
 #
 # 1. the tests that need one, the published fixtures among them    3. the speedruns (benchmarks/speedrun.md)
-# 2. the benchmarks (benchmarks/)                                  4. ProsQA at the paper's size (results/paper_scale.py)
+# 2. the benchmarks (benchmarks/)                                  4. Table 1 at the paper's size (unspoken sweep)
 #
 # Needs the packages of pyproject.toml, or wheels of the missing ones in .whl/, and data in $UNSPOKEN_DATA, .data/ or
 # ../shared/data. SmolLM2-135M comes from `make pretrained`; where there is no network, from its package in parts that can
@@ -53,6 +53,10 @@ part tests 240 python3 -m pytest -q -m gpu -p no:cacheprovider
 part benchmarks 480 python3 -m benchmarks --device cuda --out "$out/benchmarks" --resume
 speedrun two-layer
 speedrun gpt2
-left=$(((end - SECONDS) / 60))
-[ "$left" -gt 1 ] && part paper-scale $((left * 60)) python3 results/paper_scale.py --minutes "$left" --runs "$here/paper-scale" --keep "$out"
+# A sweep knows itself what is done, so it leaves no mark; two at a time, since models of this size leave an H200 room.
+left=$(((end - SECONDS - 20) / 60))
+if [ "$left" -ge 2 ]; then
+    python3 -m unspoken sweep paper-scale --minutes "$left" --jobs 2 --runs "$here/paper-scale" --keep "$out/runs" 2>&1 |
+        tee -a "$out/paper-scale.log"
+fi
 echo "done, $((end - SECONDS)) s left"

@@ -20,6 +20,7 @@ from unspoken.curriculum import Curriculum
 from unspoken.locks import FolderLock
 from unspoken.methods import CoT
 from unspoken.records import read_summary
+from unspoken.specs import SMOLLM2, Pretrained
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.runner import Outcome, run_sweep
 from unspoken.sweeps.times import Times
@@ -176,3 +177,15 @@ def test_a_sweep_that_is_asked_to_stop_stops_all_and_says_how_to_go_on(tmp_path:
     found = subprocess.run(["pgrep", "-f", str(runs)], capture_output=True, text=True, check=False)
     assert not found.stdout
     assert list(runs.glob("first/*/checkpoints/*"))
+
+
+def test_cells_without_their_pretrained_model_are_left_out_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against dozens of processes that start only to say that SmolLM2 is not there."""
+    monkeypatch.setenv("UNSPOKEN_PRETRAINED", str(tmp_path / "none"))
+    here = cell("here", after=False)
+    gone = replace(here, config=replace(here.config, recipe="tiny/gone", model=Pretrained(path=SMOLLM2)))
+    outcome, said = run(Sweep(name="tiny", about="", cells=[gone]), tmp_path)
+    assert (outcome.finished, list(outcome.failed)) == (0, [gone.name])
+    assert len(said) == 1 and "make pretrained" in said[0]

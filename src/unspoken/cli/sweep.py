@@ -103,7 +103,7 @@ def _run(sweep: Sweep, runs: Path, options: _Sweep) -> None:
     print(f"{outcome.finished} of {outcome.cells} cells are complete; left: {outcome.left}")
     if outcome.failed:
         names = ", ".join(outcome.failed)
-        print(f"{PROGRAM}: failed: {names}; what they said is in {runs / 'logs'}", file=sys.stderr)
+        print(f"{PROGRAM}: not done: {names}; what they said is in {runs / 'logs'}", file=sys.stderr)
     if outcome.stopped is not None:
         print(f"{PROGRAM}: stopped, all saved; the same command goes on", file=sys.stderr)
         sys.exit(128 + outcome.stopped)

@@ -16,7 +16,6 @@ paper's runs, besides the model, and why:
 from __future__ import annotations
 
 from dataclasses import replace
-
 from functools import partial
 
 from unspoken.config import AdamW, BatchSize, RunConfig, Schedule

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from unspoken.config import BatchSize, Muon, RunConfig, Schedule, Validation
 from unspoken.curriculum import Curriculum
-from unspoken.recipes import prosqa
 from unspoken.methods import ICoT
+from unspoken.recipes import prosqa
 from unspoken.recipes.rows import Recipe, table1, with_method
 from unspoken.specs import GPT2
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, final
 
 from unspoken.locks import FolderLock
+from unspoken.specs import Pretrained
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
 from unspoken.sweeps.telling import about_cell, duration
@@ -123,6 +124,7 @@ class _Sweeping:
         self.stopped: signal.Signals | None = None
 
     def run(self) -> Outcome:
+        self._leave_out()
         for unit in self.units:
             if unit.cell is not None and not unit.left:
                 self._keep(unit.cell)
@@ -146,6 +148,20 @@ class _Sweeping:
             left=self._left(),
             stopped=self.stopped,
         )
+
+    def _leave_out(self) -> None:
+        """Names cells that cannot be trained here for want of a pretrained model, once for each."""
+        reasons: dict[str, list[str]] = {}
+        for unit in self.units:
+            spec = None if unit.cell is None else unit.cell.config.model
+            if isinstance(spec, Pretrained) and unit.left:
+                try:
+                    spec.found()
+                except ValueError as error:
+                    reasons.setdefault(str(error), []).append(unit.name)
+        for reason, names in reasons.items():
+            self.say(f"{len(names)} cells are left out: {reason}")
+            self.failed.update(dict.fromkeys(names, reason))
 
     def _go_on(self) -> bool:
         """Whether there is anything to wait for, and time to do so."""
