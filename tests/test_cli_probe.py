@@ -22,6 +22,7 @@ from unspoken.curriculum import Curriculum
 from unspoken.methods import NoCoT, ShuffledThoughts
 from unspoken.shipped import copy_shipped
 from unspoken.tasks.fork import Fork
+from unspoken.train import fit
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +235,13 @@ def test_more_thoughts_than_trained_are_warned_of(here: Path, capsys: Capture) -
     """Guards against reading an untrained number of thoughts as if it were a trained one."""
     call("probe pointers --num 2 --thoughts 3")
     assert "3 thoughts are more than the 2 this run was trained with" in capsys.readouterr().err
+
+
+def test_a_run_in_bf16_is_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against half precision that spreads from the model into the analyses' own arithmetic, and stops them."""
+    monkeypatch.chdir(tmp_path)
+    fit(tiny(max_steps=3, precision="bf16"), Path("half"))
+    call("probe half --num 6")
+    report = json.loads(Path("half/probe/test/probe.json").read_text())
+    norms = [stop["norm"]["mean"] for stop in report["analyses"]["spread"]["stops"]]
+    assert norms and all(norm > 0 for norm in norms)

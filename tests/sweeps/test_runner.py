@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from unspoken.methods import CoT
 from unspoken.records import read_summary
 from unspoken.specs import SMOLLM2, Pretrained
 from unspoken.sweeps.base import Cell, Sweep
+from unspoken.sweeps.keeping import keep
 from unspoken.sweeps.runner import Outcome, run_sweep
 from unspoken.sweeps.times import Times
 from unspoken.sweeps.work import units
@@ -78,7 +80,19 @@ def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list
         assert not list(kept.rglob("*.safetensors"))
         assert not (kept / "checkpoints").exists()
     audit = folder / "kept" / sweep.cells[0].name / "audit" / "test"
-    assert sorted(path.name for path in audit.iterdir()) == ["audit.json", "page.md"]
+    assert [path.name for path in audit.iterdir()] == ["audit.json"]
+
+
+def test_a_page_is_kept_with_figures_that_its_links_find(
+    swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
+) -> None:
+    """Guards against kept pages whose pictures are missing, and against vector figures of megabytes."""
+    folder, sweep, _, _ = swept
+    kept = keep(folder / "runs" / sweep.cells[0].name, replace(sweep.cells[0], figures=True), tmp_path)
+    for page in (kept / "audit" / "test" / "page.md", kept / "probe" / "test" / "page.md"):
+        links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+        assert any(link.endswith(".png") for link in links)
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_a_second_call_does_nothing(swept: tuple[Path, Sweep, Outcome, list[str]]) -> None:

@@ -64,6 +64,11 @@ class Spread(Analysis[SpreadFound]):
     title: ClassVar[str] = "Geometry: norms, distances, directions"
 
     def measure(self, subject: Subject) -> SpreadFound | DoesNotApply:
+        # Distances are worked out in full precision, however the model was run.
+        with torch.autocast("cpu", enabled=False):
+            return self._measure(subject)
+
+    def _measure(self, subject: Subject) -> SpreadFound:
         states = torch.from_numpy(subject.cache.states)
         embeddings = _embeddings(subject)
         directions = torch.nn.functional.normalize(embeddings, dim=-1)

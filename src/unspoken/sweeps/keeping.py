@@ -1,8 +1,9 @@
-"""What of a run is small enough to be kept beside a page: everything but weights, checkpoints and most figures."""
+"""What of a run is small enough to be kept beside a page: records, reports, metrics, and no weights."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -26,8 +27,26 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
         if records.is_file() and not packed.is_file():
             # Without a time stamp, so that the same records are the same file.
             packed.write_bytes(gzip.compress(records.read_bytes(), mtime=0))
-    ignored = shutil.ignore_patterns("records", "*.svg", *([] if cell.figures else ["figures"]))
     for name in ("probe", "audit"):
-        for report in sorted((run / name).glob("*/page.md")):
-            shutil.copytree(report.parent, target / name / report.parent.name, ignore=ignored, dirs_exist_ok=True)
+        for report in sorted((run / name).glob(f"*/{name}.json")):
+            kept = target / name / report.parent.name
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(report, kept / report.name)
+            if cell.figures:
+                _keep_page(report.parent, kept)
     return target
+
+
+def _keep_page(report: Path, kept: Path) -> None:
+    """A page with its figures, in one format and in as many colours as they have."""
+    from PIL import Image  # here, because it is wanted for few cells
+
+    page = (report / "page.md").read_text()
+    (kept / "page.md").write_text(re.sub(r"\[SVG\]\([^)]*\)(, )?", "", page))
+    for source in sorted((report / "figures").iterdir()):
+        copied = kept / "figures" / source.name
+        copied.parent.mkdir(exist_ok=True)
+        if source.suffix == ".csv":
+            shutil.copyfile(source, copied)
+        elif source.suffix == ".png":
+            Image.open(source).convert("RGB").quantize(128).save(copied, optimize=True)
