@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "tables"))
-
 from run_folders import hops, run_folder, seeds, summary
-
 from unspoken.figures import _side_by_side, efficiency
 from unspoken.methods import ShuffledThoughts
 from unspoken.tables import collect

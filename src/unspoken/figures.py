@@ -198,11 +198,11 @@ def _room(values: Sequence[float], *, log: bool) -> tuple[float, float]:
 
 def _plain_ticks(axis: Axes) -> None:
     """Numbers in full at 1, 2 and 5 instead of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     if axis.get_xscale() == "log":
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -232,7 +232,7 @@ def _marks(axis: Axes, marks: Sequence[tuple[int, Row, Callable[[Summary], float
     hollow = [(i, row) for i, row, _ in marks if join and row.thoughts]
     places = [(x, 100 * row.accuracy) for x, (_, row, _) in zip(means, marks, strict=True)]
     places += [(row.tokens, 100 * row.accuracy) for _, row in hollow]
-    pixels = axis.transData.transform(places) if places else []
+    pixels = [(float(x), float(y)) for x, y in axis.transData.transform(places)] if places else []
     moved = [
         axis.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
         for shift in _side_by_side(pixels, figure.dpi)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from run_folders import audited, hops, run_folder, seeds, summary
 
+from run_folders import audited, hops, run_folder, seeds, summary
 from unspoken.audit.verdict import Carry
 from unspoken.config import After, BatchSize
 from unspoken.methods import Coconut
@@ -66,7 +66,7 @@ def test_how_a_run_was_carried_out_makes_no_row_of_its_own(changes: dict[str, An
     two = run_folder(tmp_path / "two", hops(seed=1, **changes), summary(3, 4))
     (row,) = collect([one, two])
     assert row.seeds == (0, 1)
-    first, second = (hops(model=After(first=hops(**each))) for each in ({}, {"seed": 5, **changes}))
+    first, second = (hops(model=After(first=hops(**each))) for each in (dict[str, Any](), {"seed": 5, **changes}))
     one = run_folder(tmp_path / "three", first, summary(1, 4))
     two = run_folder(tmp_path / "four", replace(second, seed=1), summary(3, 4))
     assert len(collect([one, two])) == 1, "so it is in a run that another one starts after"
@@ -118,7 +118,8 @@ def test_another_evaluation_of_the_same_runs(tmp_path: Path) -> None:
 def test_further_evaluations_are_all_that_a_run_has_or_those_asked_for(tmp_path: Path) -> None:
     """Guards against an evaluation with forced thoughts, or an unfinished one, that passes as other problems."""
     run = run_folder(tmp_path / "run", hops(), summary(1, 4))
-    for name, changes in {"far": {}, "near": {}, "test-0-thoughts": {"forced_thoughts": 0}}.items():
+    evaluations: dict[str, dict[str, Any]] = {"far": {}, "near": {}, "test-0-thoughts": {"forced_thoughts": 0}}
+    for name, changes in evaluations.items():
         run_folder(run, hops(), summary(2, 4, **changes), evaluation=name)
     run_folder(run, hops(), summary(2, 4), evaluation=".far.unfinished")
     assert [list(row.runs[0].further) for row in collect([run])] == [["far", "near"]]

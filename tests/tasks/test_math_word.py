@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspoken.tasks.equations import Arithmetic, check, result
-from unspoken.tasks.gsm8k import GSM8K, WordProblems, read_problems
+from unspoken.tasks.gsm8k import GSM8K, NumberProblems, read_problems
 from unspoken.tasks.math_word import SVAMP, GSMHard, MultiArith
 from unspoken.tasks.numbers import read_number
 from unspoken.tasks.rows import data_root
@@ -40,7 +40,7 @@ MULTIARITH = [
 
 
 @every_set
-def test_published_rows(task: WordProblems, file: str, num: int) -> None:
+def test_published_rows(task: NumberProblems, file: str, num: int) -> None:
     """Guards the published sets: all rows, an answer each that is a plain number and right by its own measure."""
     examples = task.examples("test")
     assert len(examples) == num
@@ -52,7 +52,7 @@ def test_published_rows(task: WordProblems, file: str, num: int) -> None:
 
 
 @every_set
-def test_prompts_are_gsm8ks(task: WordProblems, file: str, num: int) -> None:
+def test_prompts_are_gsm8ks(task: NumberProblems, file: str, num: int) -> None:
     """Guards evaluating a GSM8K model as it is: the same problems as GSM8K's own test file give the same prompts."""
     on_gsm8k = GSM8K().on_file(data_root() / file)
     assert type(on_gsm8k) is GSM8K
@@ -129,7 +129,7 @@ def test_multiariths_equations_are_true(
         (MultiArith, "test", r"MultiArith has no test split"),
     ],
 )
-def test_splits_that_are_not_there(make: Callable[[], WordProblems], split: Any, message: str) -> None:
+def test_splits_that_are_not_there(make: Callable[[], NumberProblems], split: Any, message: str) -> None:
     """Guards against an empty split, or training on a test set."""
     with pytest.raises(ValueError, match=message):
         make().examples(split)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
 from unspoken.cli.audit import audit
+from unspoken.cli.claims import claims
 from unspoken.cli.curves import curves
 from unspoken.cli.doctor import doctor
 from unspoken.cli.explore import explore
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": runs.train,
     "eval": runs.eval_,
     "table": runs.table,
+    "claims": claims,
     "curves": curves,
     "sweep": sweep,
     "probe": probe,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from unspoken.config import to_builtins
 from unspoken.paper import METHOD_NAMES, Cell, counterpart, published_problems, table1
 from unspoken.records import Summary
 from unspoken.tables.rows import Row, Verdict, deviation
@@ -50,8 +51,9 @@ def _accuracy(found: Sequence[Summary], *, seeds: int) -> str:
 
 def verdict_cell(row: Row) -> str:
     """`yes` with one seed, `yes 3/3` or `yes 2, no 1` with more; `-` where no run was audited."""
-    counted = Counter(run.verdict for run in row.runs)
-    missing, found = counted.pop(None, 0), [v for v in get_args(Verdict) if v in counted]
+    counted: Counter[str | None] = Counter(run.verdict for run in row.runs)
+    missing = counted.pop(None, 0)
+    found: list[str] = [verdict for verdict in get_args(Verdict) if verdict in counted]
     if not found:
         return ABSENT
     if len(row.runs) == 1:
@@ -64,13 +66,15 @@ def verdict_cell(row: Row) -> str:
 
 def paper_figure(row: Row) -> Cell | None:
     """The paper's cell for the same method on the same test problems; None where it has none."""
-    return table1(row.method, row.task) if _own_test(row) else None
+    published = own_test(row) and published_problems(row.summaries[0].task)
+    return table1(row.method, row.task) if published else None
 
 
-def _own_test(row: Row) -> bool:
-    """Whether the evaluation is of the task's own published test problems, and not `--on` others."""
+def own_test(row: Row) -> bool:
+    """Whether the evaluation is of the task's own test problems, and not `--on` others."""
     summary = row.summaries[0]
-    return summary.split == "test" and summary.task.get("type") == row.task and published_problems(summary.task)
+    asked = {name: value for name, value in summary.task.items() if name != "version"}
+    return summary.split == "test" and asked == to_builtins(row.runs[0].config.task)
 
 
 def paper_cell(row: Row) -> str:
@@ -83,7 +87,7 @@ def paper_cell(row: Row) -> str:
     if cell is not None:
         return _written(cell)
     other = counterpart(row.task)
-    cell = table1(row.method, other) if other is not None and _own_test(row) else None
+    cell = table1(row.method, other) if other is not None and own_test(row) else None
     return ABSENT if cell is None else f"({_written(cell)})"
 
 
@@ -114,12 +118,16 @@ def difference(summaries: Sequence[Summary], cell: Cell) -> Difference:
     problem is taken to be otherwise, so that it is not 0. The paper's deviation is taken as its standard error as
     published, since it does not say over how many runs it was taken; 0 where it quotes none.
     """
-    ours = statistics.fmean(s.accuracy for s in summaries)
+    ours, error = statistics.fmean(s.accuracy for s in summaries), standard_error(summaries)
+    return Difference(points=100 * ours - cell.accuracy, error=math.hypot(100 * error, cell.deviation or 0.0))
+
+
+def standard_error(summaries: Sequence[Summary]) -> float:
+    """Of the mean accuracy over seeds, 0 to 1 and above 0; see `difference`."""
     num, correct = sum(s.num for s in summaries), sum(s.num_correct for s in summaries)
     share = min(max(correct, 0.5), num - 0.5) / num
     spread = deviation([s.accuracy for s in summaries]) or 0.0
-    error = max(spread / math.sqrt(len(summaries)), math.sqrt(share * (1 - share) / num))
-    return Difference(points=100 * ours - cell.accuracy, error=math.hypot(100 * error, cell.deviation or 0.0))
+    return max(spread / math.sqrt(len(summaries)), math.sqrt(share * (1 - share) / num))
 
 
 def difference_cell(row: Row) -> str:

@@ -1,0 +1,36 @@
+"""`unspoken claims`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from unspoken.cli.arguments import PROGRAM, parse
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """Say which of the paper's claims runs agree with, task by task."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, evaluated; all seeds of a recipe count as one row."""
+    eval: str = "test"
+    """Which evaluation of each run."""
+
+
+def claims(args: Sequence[str]) -> None:
+    """Say which of the paper's claims runs agree with: claims RUN..."""
+    from unspoken.claims import judge, render_claims
+    from unspoken.tables import collect
+
+    options = parse(_Claims, args, name="claims")
+    if not options.runs:
+        raise ValueError(f"claims needs at least two run folders, as in {PROGRAM} claims runs/*")
+    judged = judge(collect(options.runs, evaluation=options.eval, also=()))
+    if not judged:
+        raise ValueError("no two of these runs are the two rows of a claim on one task; Coconut and No-CoT would be")
+    print(render_claims(judged), end="")
