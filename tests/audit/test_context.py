@@ -95,10 +95,26 @@ def test_problems_without_graphs() -> None:
         "one-swapped-1",
         "one-swapped-2",
     }
-    assert left["swapped-thoughts"] == "only 0 of 40 problems can be asked about somebody else"
+    assert left["swapped-thoughts"] == (
+        "only 0 of 40 problems can be asked about somebody else, with a chain of a known length"
+    )
     records = evaluate(context.model, task, context.method, context.examples)
     found = context.answer(Identity().change(context)).records
     assert [record.output for record in found] == [record.output for record in records]
+
+
+def test_other_questions_have_chains_of_lengths_that_are_asked_anyway() -> None:
+    """In ProsQA the right option lies deepest: guards against calling a model blind to its thoughts because it fails
+    questions of one or two hops, which nobody has ever asked it."""
+    task, examples = PROSQA, EXAMPLES
+    context = Context(untrained(task), task, Coconut(max_stage=6), examples, rows=24)
+    lengths = {len(example.steps) for example in examples}
+    possible = {i: task.asked_otherwise(example) for i, example in enumerate(examples)}
+    shorter = [i for i, other in possible.items() if other is not None and len(other.steps) < min(lengths)]
+    assert len(shorter) > 10
+    assert context.others
+    assert {len(other.steps) for other in context.others.values()} <= lengths
+    assert not set(shorter) & set(context.others)
 
 
 def test_vectors_reach_their_own_rows_and_columns() -> None:

@@ -182,9 +182,15 @@ class Context:
 
     @cached_property
     def others(self) -> dict[int, Example]:
-        """By number of problem: the same facts and options, asked so that the other option is right."""
+        """By number of problem: the same facts and options, asked so that the other option is right.
+
+        Only questions with a chain as long as some problem here has: a model that has never been asked for a shorter
+        one may well fail it, which says nothing of its thoughts. In ProsQA, where the right option lies deepest, most
+        other questions are of that kind.
+        """
+        lengths = {len(example.steps) for example in self.examples}
         found = {i: self.task.asked_otherwise(example) for i, example in enumerate(self.examples)}
-        return {i: other for i, other in found.items() if other is not None}
+        return {i: other for i, other in found.items() if other is not None and len(other.steps) in lengths}
 
     @cached_property
     def other_thoughts(self) -> dict[int, NDArray[np.float32]]:

@@ -19,7 +19,9 @@ from unspoken.audit.transplants import MIN_DONORS
 
 
 def _no_others(context: Context, num: int) -> str | None:
-    return None if num >= MIN_DONORS else f"only {num} of {len(context)} problems can be asked about somebody else"
+    if num >= MIN_DONORS:
+        return None
+    return f"only {num} of {len(context)} problems can be asked about somebody else, with a chain of a known length"
 
 
 @final

@@ -53,7 +53,7 @@ def verdict_cell(row: Row) -> str:
     """`yes` with one seed, `yes 3/3` or `yes 2, no 1` with more; `-` where no run was audited."""
     counted: Counter[str | None] = Counter(run.verdict for run in row.runs)
     missing = counted.pop(None, 0)
-    found: list[str] = [verdict for verdict in get_args(Verdict) if verdict in counted]
+    found = [str(verdict) for verdict in get_args(Verdict) if verdict in counted]
     if not found:
         return ABSENT
     if len(row.runs) == 1:
