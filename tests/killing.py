@@ -53,10 +53,11 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 
 
 class Moments:
-    """Counts moments, tells their names, and kills the process at one of them, or lets the disk be full from one on."""
+    """Counts moments, tells their names, and kills the process at one of them, or lets nothing be written from one on:
+    the disk is full, or whatever else `error` says."""
 
-    def __init__(self, *, kill_at: int | None, full_from: int | None, report: Path) -> None:
-        self._kill_at, self._full_from, self._report = kill_at, full_from, report
+    def __init__(self, *, kill_at: int | None, full_from: int | None, error: int, report: Path) -> None:
+        self._kill_at, self._full_from, self._error, self._report = kill_at, full_from, error, report
         self._names: list[str] = []
 
     def pass_(self, name: str) -> None:
@@ -66,7 +67,7 @@ class Moments:
             os.kill(os.getpid(), signal.SIGKILL)
         takes_room = name.startswith(("open", "os.fsync", "os.mkdir"))
         if self._full_from is not None and len(self._names) >= self._full_from and takes_room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name.split()[1])
+            raise OSError(self._error, os.strerror(self._error), name.split()[1])
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in CHANGES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
@@ -196,7 +197,13 @@ class Forks:
         self._server.communicate()
 
     def start(
-        self, job: str, *arguments: Any, kill_at: int | None = None, full_from: int | None = None, **settings: Any
+        self,
+        job: str,
+        *arguments: Any,
+        kill_at: int | None = None,
+        full_from: int | None = None,
+        error: int = errno.ENOSPC,
+        **settings: Any,
     ) -> int:
         """Starts a job; its process id."""
         assert self._server.stdin is not None and self._server.stdout is not None
@@ -206,6 +213,7 @@ class Forks:
             "settings": settings,
             "kill_at": kill_at,
             "full_from": full_from,
+            "error": error,
             "scratch": str(self._scratch),
         }
         self._server.stdin.write(json.dumps(order) + "\n")
@@ -248,7 +256,8 @@ def _work(order: dict[str, Any]) -> int:
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    moments = Moments(kill_at=order["kill_at"], full_from=order["full_from"], report=scratch / "moments.json")
+    report = scratch / "moments.json"
+    moments = Moments(kill_at=order["kill_at"], full_from=order["full_from"], error=order["error"], report=report)
     moments.watch()
     code = 1
     try:

@@ -6,6 +6,7 @@ of a run that was never disturbed.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -308,6 +309,23 @@ def test_a_disk_that_fills_up_anywhere_ends_a_run_in_one_line(whole: Whole, fork
         assert forks.call("run", start(run), full_from=moment) == 2, forks.said()
         (line,) = [line for line in forks.said().splitlines() if line.startswith("unspoken")]
         assert "No space left on device" in line
+        assert "Traceback" not in forks.said()
+        finish(run, forks)
+        assert_as_if_undisturbed(run, whole)
+
+
+def test_a_folder_that_may_not_be_written_any_more_ends_a_run_in_one_line(
+    whole: Whole, forks: Forks, tmp_path: Path
+) -> None:
+    """Guards against a traceback where rights are taken away under a run, as on a share; said as the system says it."""
+    for place in ("/metrics.jsonl", "/.step-00000004.partial/m"):
+        moment = next(i for i in whole.at("open", "os.fsync") if place in whole.moments[i - 1])
+        run = tmp_path / str(moment) / "run"
+        run.parent.mkdir()
+        assert forks.call("run", start(run), full_from=moment, error=errno.EACCES) == 2, forks.said()
+        (line,) = [line for line in forks.said().splitlines() if line.startswith("unspoken")]
+        assert "Permission denied" in line
+        assert f"unspoken train --resume {run}" in line
         assert "Traceback" not in forks.said()
         finish(run, forks)
         assert_as_if_undisturbed(run, whole)
