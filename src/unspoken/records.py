@@ -144,8 +144,10 @@ def write_records(folder: Path, records: Sequence[Record], summary: Summary) -> 
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Reads `records.jsonl` of a folder."""
-    return read_rows(folder / "records.jsonl", Record)
+    """Reads `records.jsonl` of a folder, or `records.jsonl.gz` of one that a sweep has kept."""
+    path = folder / "records.jsonl"
+    packed = path.with_name("records.jsonl.gz")
+    return read_rows(packed if packed.is_file() and not path.is_file() else path, Record)
 
 
 def read_summary(folder: Path) -> Summary:

@@ -20,7 +20,7 @@ from unspoken.config import After, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.locks import FolderLock
 from unspoken.methods import CoT
-from unspoken.records import read_summary
+from unspoken.records import read_records, read_summary
 from unspoken.specs import SMOLLM2, Pretrained
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
@@ -77,6 +77,9 @@ def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list
         kept = folder / "kept" / each.name
         assert RunConfig.load(kept / "config.json") == each.config
         assert read_summary(kept / "eval" / "test") == read_summary(folder / "runs" / each.name / "eval" / "test")
+        records = read_records(folder / "runs" / each.name / "eval" / "test")
+        assert records
+        assert read_records(kept / "eval" / "test") == records
         assert not list(kept.rglob("*.safetensors"))
         assert not (kept / "checkpoints").exists()
     audit = folder / "kept" / sweep.cells[0].name / "audit" / "test"
