@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from unspoken.config import After
 from unspoken.paper import METHOD_NAMES
 from unspoken.sweeps import SWEEPS, find_sweep
 from unspoken.sweeps.base import Sweep
-from unspoken.sweeps.work import units
+from unspoken.sweeps.work import describe, units
 from unspoken.tasks.known import find_task
 
 
@@ -87,6 +88,16 @@ def test_two_cells_of_one_name_are_refused() -> None:
     cells = find_sweep("small").cells
     with pytest.raises(ValueError, match="twice: small-prosqa-coconut-seed0"):
         Sweep(name="double", about="", cells=[cells[0], cells[1], cells[0]])
+
+
+def test_two_first_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Guards against a cell that starts from the warm start of another, which happens to be called the same."""
+    cell = find_sweep("small").cells[0]
+    assert isinstance(cell.config.model, After)
+    other = replace(cell.config.model, first=replace(cell.config.model.first, log_every=1))
+    cells = [cell, replace(cell, config=replace(cell.config, recipe="small/prosqa/other", model=other))]
+    with pytest.raises(ValueError, match="different runs named small-prosqa-coconut-untold-seed0"):
+        describe(cells, tmp_path)
 
 
 def test_dry_lists_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

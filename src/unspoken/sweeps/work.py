@@ -92,9 +92,13 @@ def describe(cells: Iterable[Cell], runs: Path) -> None:
     """Writes the configs that `unspoken train` is to be given, first runs' too.
 
     Raises:
-        ValueError: a run folder is there already, of another config.
+        ValueError: a run folder is there already, of another config; or two cells start from different runs of one
+            name.
     """
+    described: dict[Path, RunConfig] = {}
     for unit_config, folder in _configs(cells, runs):
+        if described.setdefault(folder, unit_config) != unit_config:
+            raise ValueError(f"two cells need different runs named {folder.name}; give one of the recipes another name")
         saved = folder / "config.json"
         if saved.is_file() and RunConfig.load(saved) != unit_config:
             raise ValueError(
