@@ -37,7 +37,12 @@ KINDS: dict[str, RunConfig] = {
     "adapter": replace(MIXED, adapter=Lora(rank=2)),
 }
 LAYOUTS = ("copied", "sharded")
-TRAINED = [("mixed", "copied"), ("accumulated", "copied"), ("adapter", "copied"), *((kind, "sharded") for kind in KINDS)]
+TRAINED = [
+    ("mixed", "copied"),
+    ("accumulated", "copied"),
+    ("adapter", "copied"),
+    *((kind, "sharded") for kind in KINDS),
+]
 STEPS = {"first": 3, "second": 6}
 """Where the run that changes its number of processes is stopped."""
 
