@@ -277,7 +277,7 @@ def render() -> None:
     figures = json.loads((RUN / "figures.json").read_text())
     env = json.loads((RUN / "env.json").read_text())
     template = (Path(__file__).parent / "data_page.md").read_text()
-    parts: dict[str, list[str]] = {"commit": [env["commit"] + since(figures["again"])]}
+    parts: dict[str, list[str]] = {"commit": [env["commit"]], "again": [since(figures["again"])]}
     parts["prosqa"], parts["prontoqa"] = comparison(figures["prosqa"]), comparison(figures["prontoqa"])
     parts["splits"] = table(
         ["name", "task", *SPLITS],
@@ -327,7 +327,7 @@ def render() -> None:
         ]
     for name, lines in parts.items():
         assert f"<!-- {name} -->" in template, name
-        template = template.replace(f"<!-- {name} -->", "\n".join(lines).strip())
+        template = template.replace(f"<!-- {name} -->", "\n".join(lines).rstrip())
     assert "<!--" not in template, "a part of the page was not measured"
     PAGE.write_text(template)
     print(PAGE)

@@ -31,10 +31,11 @@ def shortcuts(found: dict[str, Any]) -> str:
 
 def since(again: dict[str, str]) -> str:
     """Which parts were measured at another commit."""
-    return "".join(
-        f" ({', '.join(f'`{name}`' for name, at in again.items() if at == commit)} at {commit})"
+    found = [
+        f"{', '.join(f'`{name}`' for name, at in again.items() if at == commit)} at commit\n{commit}"
         for commit in dict.fromkeys(again.values())
-    )
+    ]
+    return f"\nMeasured by themselves, later: {'; '.join(found)}." if found else ""
 
 
 def small_table(sets: dict[str, Any]) -> list[str]:
