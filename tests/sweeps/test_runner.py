@@ -70,7 +70,7 @@ def test_all_is_run_and_a_shared_start_is_trained_once(swept: tuple[Path, Sweep,
     assert any(line.startswith("[3/3] ") and "test" in line for line in said)
 
 
-def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list[str]]) -> None:
+def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path) -> None:
     """Guards against pages made from kept folders that lack a summary, or that carry weights into the repository."""
     folder, sweep, _, _ = swept
     for each in sweep.cells:
@@ -82,6 +82,8 @@ def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list
         assert read_records(kept / "eval" / "test") == records
         assert not list(kept.rglob("*.safetensors"))
         assert not (kept / "checkpoints").exists()
+    without = keep(folder / "runs" / sweep.cells[1].name, replace(sweep.cells[1], records=False), tmp_path)
+    assert sorted(path.name for path in (without / "eval" / "test").iterdir()) == ["summary.json"]
     audit = folder / "kept" / sweep.cells[0].name / "audit" / "test"
     assert [path.name for path in audit.iterdir()] == ["audit.json"]
 

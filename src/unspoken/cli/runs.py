@@ -136,9 +136,7 @@ def train(args: Sequence[str]) -> None:
     _fit(config, out, resume=False, report_to=options.report_to, first=options.first)
 
 
-def _fit(
-    config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, first: Path | None = None
-) -> None:
+def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, first: Path | None = None) -> None:
     from rich.console import Console
 
     from unspoken.progress import LiveTraining

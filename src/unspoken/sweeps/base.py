@@ -24,6 +24,8 @@ class Cell:
     """Name of the cell of a written chain to probe it beside, where that one is trained by then."""
     figures: bool = False
     """Whether the figures of its probe and audit are kept."""
+    records: bool = True
+    """Whether every answer is kept, beside what they amount to."""
 
     @property
     def name(self) -> str:

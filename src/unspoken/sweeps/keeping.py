@@ -24,7 +24,7 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, kept / source.name)
         records, packed = source.with_name("records.jsonl"), kept / "records.jsonl.gz"
-        if records.is_file() and not packed.is_file():
+        if cell.records and records.is_file() and not packed.is_file():
             # Without a time stamp, so that the same records are the same file.
             packed.write_bytes(gzip.compress(records.read_bytes(), mtime=0))
     for name in ("probe", "audit"):

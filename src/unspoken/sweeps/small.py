@@ -51,6 +51,8 @@ def _cells(where: str, rows: Sequence[str], seed: int) -> Iterator[Cell]:
             looked=0 if row.startswith("ablation/") else NUM_LOOKED_AT,
             beside=f"{where.replace('/', '-')}-cot-seed{seed}",
             figures=row == "coconut" and seed == 0,
+            # A megabyte of answers for every four runs is enough to look into.
+            records=seed == 0 and not row.startswith("ablation/"),
         )
 
 
