@@ -30,9 +30,10 @@ from unspoken.shipped import FOLDER
 from unspoken.shortcuts.findings import Group
 from unspoken.tasks.gsm8k import GSM8K
 from unspoken.tasks.hops import Hops
-from unspoken.tasks.prontoqa import ProntoQA
+from unspoken.tasks.prontoqa import GeneratedProntoQA, ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
+from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
 
 FINE = replace(TASK, num_test=160)
 KNOWN = shortcuts_on(FINE.examples("test")[:40], FINE)
@@ -190,3 +191,15 @@ def test_the_check_is_reported() -> None:
     broken = Context(scripted("bfs"), TASK, METHOD, TASK.examples("test")[:20], thoughts=context.thoughts[::-1].copy())
     found, _ = run(broken, [Identity()])
     assert found.identity_changed > 0
+
+
+def test_symbols_do_not_hide_the_shortcuts_of_prontoqa() -> None:
+    """The published problems are answered in full by who is mentioned more; guards against an audit of the same
+    problems in symbols that knows of no shortcut above chance, and so calls any score reasoning."""
+    problems = GeneratedProntoQA(num_test=60)
+    task = SymbolicProntoQA(problems=problems)
+    symbols, words = (shortcuts_on(each.examples("test"), each) for each in (task, problems))
+    assert symbols is not None and words is not None
+    found = {row.name: row.accuracy for row in symbols.rows}
+    assert found == {row.name: row.accuracy for row in words.rows}
+    assert found["mentioned more"] == 1.0

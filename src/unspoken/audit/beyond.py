@@ -30,7 +30,7 @@ from unspoken.tasks.known import GRAPHS, WORD_PROBLEMS, find_task
 from unspoken.tasks.prontoqa import GeneratedProntoQA, ProntoQA
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
-from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA
+from unspoken.tasks.symbolic_prontoqa import SymbolicProntoQA, in_words
 from unspoken.tasks.word_problems import WordProblems
 
 if TYPE_CHECKING:
@@ -179,9 +179,15 @@ def ask_elsewhere(
 
 
 def shortcuts_on(examples: Sequence[Example], task: Task) -> Audit | None:
-    """What shortcuts get on these problems; None where ours do not know problems of this form."""
+    """What shortcuts get on these problems; None where ours do not know problems of this form.
+
+    ProntoQA in symbols is looked at in the words behind it, which shortcuts can read.
+    """
+    known: Task = task
+    if isinstance(task, SymbolicProntoQA):
+        examples, known = [in_words(example) for example in examples], task.problems
     try:
-        return audit_shortcuts(examples, title="", task=type(task).__name__)
+        return audit_shortcuts(examples, title="", task=type(known).__name__)
     except ValueError:
         return None
 

@@ -67,8 +67,7 @@ class SymbolicProntoQA(SymbolicTask):
 
     def measures(self, example: Example) -> Mapping[str, Measure]:
         """What the problems in words are compared by."""
-        words = Example(question=example.meta["question"], steps=tuple(example.meta["steps"]), answer=example.answer)
-        return self.problems.measures(words)
+        return self.problems.measures(in_words(example))
 
     def words(self) -> Sequence[str]:
         return (";", "?", "not", "True", "False", *ENTITIES, *_NAMES, *_ADJECTIVES)
@@ -79,6 +78,11 @@ class SymbolicProntoQA(SymbolicTask):
     def asking(self, other: Task) -> Task:
         """ProntoQA's problems in symbols, others as they are."""
         return replace(self, problems=other) if isinstance(other, ProntoQA | GeneratedProntoQA) else other
+
+
+def in_words(example: Example) -> Example:
+    """The problem in words behind a problem in symbols: another naming of its concepts, the same answer."""
+    return Example(question=example.meta["question"], steps=tuple(example.meta["steps"]), answer=example.answer)
 
 
 def _symbolic(question: str, steps: Sequence[str]) -> Example:
