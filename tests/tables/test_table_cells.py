@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import audited, hops, run_folder, seeds, summary
 
+from run_folders import audited, hops, run_folder, seeds, summary
 from unspoken.config import RunConfig, to_builtins
 from unspoken.paper import Cell
 from unspoken.recipes import find_recipe

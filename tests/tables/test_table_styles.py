@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_folders import audited, hops, run_folder, seeds, summary
 
+from run_folders import audited, hops, run_folder, seeds, summary
 from unspoken.recipes import find_recipe
 from unspoken.records import wilson
 from unspoken.tables import collect, render
