@@ -105,7 +105,8 @@ class Moments:
 def ever_better(*arguments: Any, **settings: Any) -> Any:
     """A validation in which accuracy grows with every step, so that `best/` is replaced."""
     report = _validate(*arguments, **settings)
-    return replace(report, accuracy=report.step / 100)
+    final = None if report.final_accuracy is None else report.step / 100
+    return replace(report, accuracy=report.step / 100, final_accuracy=final)
 
 
 _validate = train.validate

@@ -42,7 +42,8 @@ def test_a_kept_run_begins_as_it_did(run: Path, tmp_path: Path) -> None:
     config = RunConfig.load(run / "config.json")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     golden = [line for line in lines if line["kind"] == "step"][:1]
-    short = replace(config, max_steps=golden[-1]["step"], validation=Validation(examples=1))
+    # As many as shuffled thoughts need.
+    short = replace(config, max_steps=golden[-1]["step"], validation=Validation(examples=config.method.min_rows()))
     fit(short, tmp_path / "run", device="cpu")
     measured = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     measured = [line for line in measured if line["kind"] == "step"]
