@@ -17,7 +17,9 @@ KEPT = sorted(RUNS.glob("small-*"))
 FROM_SCRATCH = [
     run
     for run in KEPT
-    if run.name.endswith("seed0") and not isinstance(RunConfig.load(run / "config.json").model, After)
+    if run.name.endswith("seed0")
+    and "-ablation-" not in run.name
+    and not isinstance(RunConfig.load(run / "config.json").model, After)
 ]
 
 
