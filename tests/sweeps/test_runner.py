@@ -84,6 +84,9 @@ def test_what_is_kept_is_small_and_whole(swept: tuple[Path, Sweep, Outcome, list
         assert not (kept / "checkpoints").exists()
     without = keep(folder / "runs" / sweep.cells[1].name, replace(sweep.cells[1], records=False), tmp_path)
     assert sorted(path.name for path in (without / "eval" / "test").iterdir()) == ["summary.json"]
+    texts = [path for path in (folder / "kept").rglob("*") if path.suffix in (".json", ".md", ".jsonl")]
+    assert any("unspoken audit tiny-a-seed0" in path.read_text() for path in texts)
+    assert [path for path in texts if str(folder) in path.read_text()] == []
     audit = folder / "kept" / sweep.cells[0].name / "audit" / "test"
     assert [path.name for path in audit.iterdir()] == ["audit.json"]
 

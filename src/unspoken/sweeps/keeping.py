@@ -18,7 +18,7 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
         if (run / name).is_file():
-            shutil.copyfile(run / name, target / name)
+            _copy(run / name, target / name, run.parent)
     for source in sorted((run / "eval").glob("*/summary.json")):
         kept = target / "eval" / source.parent.name
         kept.mkdir(parents=True, exist_ok=True)
@@ -31,17 +31,26 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
         for report in sorted((run / name).glob(f"*/{name}.json")):
             kept = target / name / report.parent.name
             kept.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(report, kept / report.name)
+            _copy(report, kept / report.name, run.parent)
             if cell.figures:
-                _keep_page(report.parent, kept)
+                _keep_page(report.parent, kept, run.parent)
     return target
 
 
-def _keep_page(report: Path, kept: Path) -> None:
+def _copy(source: Path, copied: Path, runs: Path) -> None:
+    copied.write_text(_anywhere(source.read_text(), runs))
+
+
+def _anywhere(text: str, runs: Path) -> str:
+    """Commands that name run folders as seen from `runs`: where that lies on one machine means nothing elsewhere."""
+    return text.replace(f"{runs.absolute()}/", "")
+
+
+def _keep_page(report: Path, kept: Path, runs: Path) -> None:
     """A page with its figures, in one format and in as many colours as they have."""
     from PIL import Image  # here, because it is wanted for few cells
 
-    page = (report / "page.md").read_text()
+    page = _anywhere((report / "page.md").read_text(), runs)
     (kept / "page.md").write_text(re.sub(r"\[SVG\]\([^)]*\)(, )?", "", page))
     for source in sorted((report / "figures").iterdir()):
         copied = kept / "figures" / source.name
