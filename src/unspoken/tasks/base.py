@@ -224,6 +224,39 @@ class SymbolicTask(Task):
         return text.split()[-1] if text.split() else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnTask(Task):
+    """A task whose problems are drawn at random: other ones in every epoch of training, fixed ones elsewhere."""
+
+    stream: ClassVar[str]
+    """Starts the names of its random streams."""
+
+    num_train: int = 12_800
+    """Training problems in one epoch; the next epoch draws others."""
+    num_valid: int = 256
+    """Validation problems."""
+    num_test: int = 1_000
+    """Test problems."""
+    data_seed: int = 0
+    """Seed of the problems of all three splits."""
+
+    def __post_init__(self) -> None:
+        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
+            if num < 0:
+                raise ValueError(f"num_{name} must be at least 0, got {num}")
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> Example:
+        """A random problem."""
+
+    def examples(self, split: Split) -> Sequence[Example]:
+        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
+        return Generated(self.draw, num=num, seed=f"{self.stream}/{self.data_seed}/{split}")
+
+    def redraw(self, example: Example, rng: random.Random) -> Example:
+        return self.draw(rng)
+
+
 class Generator(ABC):
     """Problems on demand, as many as wanted. Subclasses are frozen dataclasses and final; fields are the settings.
 

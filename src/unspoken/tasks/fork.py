@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Naming, Split, SymbolicTask
+from unspoken.tasks.base import DrawnTask, Example, Naming, SymbolicTask
 from unspoken.tasks.graphs import Graph
 from unspoken.tasks.prosqa import graph_of
 from unspoken.tasks.symbols import ask_otherwise, name_next
@@ -30,13 +30,14 @@ HIDDEN = "_"
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Fork(SymbolicTask):
+class Fork(DrawnTask, SymbolicTask):
     """Two families of forking arms; every epoch draws new problems.
 
     Example: `b c ; a b ; ... ? c k | a` asks whether c or k can be reached from a; the steps are the nodes on the way.
     """
 
     version: ClassVar[str] = "1"
+    stream: ClassVar[str] = "fork"
 
     hops: int = 3
     """Length of every path from a root to an option."""
@@ -48,19 +49,9 @@ class Fork(SymbolicTask):
     """Names to draw from; more than there are nodes, so that a name tells nothing."""
     hidden: float = 0.0
     """Share of *training* problems whose options are not told, so that only the graph can be learned from them."""
-    num_train: int = 12_800
-    """Training problems in one epoch; the next epoch draws others."""
-    num_valid: int = 256
-    """Validation problems."""
-    num_test: int = 1_000
-    """Test problems."""
-    data_seed: int = 0
-    """Seed of the problems of all three splits."""
 
     def __post_init__(self) -> None:
-        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
-            if num < 0:
-                raise ValueError(f"num_{name} must be at least 0, got {num}")
+        super().__post_init__()
         nodes = 2 * (1 + self.hops * self.width)
         if not nodes <= self.symbols <= len(string.ascii_letters):
             raise ValueError(
@@ -81,10 +72,6 @@ class Fork(SymbolicTask):
     @property
     def max_new_tokens(self) -> int:
         return self.hops + 2
-
-    def examples(self, split: Split) -> Sequence[Example]:
-        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
-        return Generated(self.draw, num=num, seed=f"fork/{self.data_seed}/{split}")
 
     def redraw(self, example: Example, rng: random.Random) -> Example:
         return self.draw(rng, hidden=rng.random() < self.hidden)

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Split, SymbolicTask
+from unspoken.tasks.base import DrawnTask, Example, SymbolicTask
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Hops(SymbolicTask):
+class Hops(DrawnTask, SymbolicTask):
     """`hops` look-ups in a list of pointers over `nodes` nodes; every epoch draws new problems."""
 
     version: ClassVar[str] = "1"
+    stream: ClassVar[str] = "hops"
 
     nodes: int = 10
     """Nodes in each problem, each with exactly one successor; the successors are a permutation."""
@@ -30,23 +31,13 @@ class Hops(SymbolicTask):
     successors: int = 1
     """The most successors of a node; above 1 a node has 1 up to so many, and which of them is followed is random: what
     comes next can be narrowed down, not known, as where a graph forks. Answers are then right by luck alone."""
-    num_train: int = 12_800
-    """Training problems in one epoch; the next epoch draws others."""
-    num_valid: int = 256
-    """Validation problems."""
-    num_test: int = 1_000
-    """Test problems."""
-    data_seed: int = 0
-    """Seed of the problems of all three splits."""
     symbols: tuple[str, ...] = ()
     """Names to draw the nodes of each problem from; none: always the first letters of the alphabet."""
     other_words: tuple[str, ...] = ()
     """Further words of the vocabulary, for a model that goes on with another task."""
 
     def __post_init__(self) -> None:
-        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
-            if num < 0:
-                raise ValueError(f"num_{name} must be at least 0, got {num}")
+        super().__post_init__()
         most = len(self.symbols or string.ascii_lowercase)
         if not 2 <= self.nodes <= most:
             raise ValueError(f"nodes must be between 2 and {most}, the number of names, got {self.nodes}")
@@ -62,15 +53,7 @@ class Hops(SymbolicTask):
     def max_new_tokens(self) -> int:
         return self.hops + 2
 
-    def examples(self, split: Split) -> Sequence[Example]:
-        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
-        return Generated(self.draw, num=num, seed=f"hops/{self.data_seed}/{split}")
-
-    def redraw(self, example: Example, rng: random.Random) -> Example:
-        return self.draw(rng)
-
     def draw(self, rng: random.Random) -> Example:
-        """A random problem."""
         names = rng.sample(self.symbols, self.nodes) if self.symbols else list(string.ascii_lowercase[: self.nodes])
         successors = {a: [b] for a, b in zip(names, rng.sample(names, self.nodes), strict=True)}
         start = rng.choice(names)

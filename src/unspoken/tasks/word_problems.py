@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, final
 
-from unspoken.tasks.base import Example, Generated, Measure, Split, SymbolicTask
+from unspoken.tasks.base import DrawnTask, Example, Measure, SymbolicTask
 from unspoken.tasks.equations import check, judge_chain
 from unspoken.tasks.graphs import choose, shuffled
 from unspoken.tasks.numbers import read_number
@@ -89,13 +89,14 @@ def operations_to(result: int, sign: str, largest: int) -> tuple[Operation, ...]
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class WordProblems(SymbolicTask):
+class WordProblems(DrawnTask, SymbolicTask):
     """Word problems of `operations` operations that follow one another; every epoch draws new problems.
 
     The vocabulary is the same under all settings, so a model can be asked all of them.
     """
 
     version: ClassVar[str] = "1"
+    stream: ClassVar[str] = "word-problems"
 
     operations: int = 2
     """Steps of a chain."""
@@ -107,19 +108,9 @@ class WordProblems(SymbolicTask):
     """Further sentences that say nothing about what is asked."""
     wording: Wording = "usual"
     """Which sentences tell the problems: `reworded` and `turned` are held out of training, and made of its words."""
-    num_train: int = 12_800
-    """Training problems in one epoch; the next epoch draws others."""
-    num_valid: int = 256
-    """Validation problems."""
-    num_test: int = 1_000
-    """Test problems."""
-    data_seed: int = 0
-    """Seed of the problems of all three splits."""
 
     def __post_init__(self) -> None:
-        for name, num in (("train", self.num_train), ("valid", self.num_valid), ("test", self.num_test)):
-            if num < 0:
-                raise ValueError(f"num_{name} must be at least 0, got {num}")
+        super().__post_init__()
         if not 1 <= self.operations <= MOST_OPERATIONS:
             raise ValueError(f"operations must be between 1 and {MOST_OPERATIONS}, got {self.operations}")
         if not 0 <= self.distractors <= MOST_DISTRACTORS:
@@ -139,15 +130,7 @@ class WordProblems(SymbolicTask):
         """Five words a step, the answer and the end of text."""
         return 5 * self.operations + 2
 
-    def examples(self, split: Split) -> Sequence[Example]:
-        num = {"train": self.num_train, "valid": self.num_valid, "test": self.num_test}[split]
-        return Generated(self.draw, num=num, seed=f"word-problems/{self.data_seed}/{split}")
-
-    def redraw(self, example: Example, rng: random.Random) -> Example:
-        return self.draw(rng)
-
     def draw(self, rng: random.Random) -> Example:
-        """A random problem."""
         chain = self._chain(rng)
         people = shuffled(NAMES, rng)
         items = shuffled(ITEMS, rng)
