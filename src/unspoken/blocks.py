@@ -55,6 +55,12 @@ def draws(layer: nn.Module) -> bool:
     return layer.training and any(isinstance(part, nn.Dropout) and part.p > 0 for part in layer.modules())
 
 
+def _listens(hook: Callable[..., Any]) -> bool:
+    """Whether a hook is somebody's. The library leaves its own on every block once a caller has asked its `forward` for
+    hidden states or attentions; they are idle outside that forward, and must not cost everybody the fast blocks."""
+    return hook.__module__ != "transformers.utils.output_capturing"
+
+
 def through_hooks(layer: nn.Module, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`block(x)`, which runs a layer's submodules, with the hooks of the layer itself before and after it."""
     if not layer._forward_hooks:
@@ -179,7 +185,10 @@ class Blocks(ABC):
     @property
     def hooked(self) -> bool:
         """Whether somebody listens to whole blocks, and so wants the library's own; a sharded one has two hooks."""
-        hooks = [len(layer._forward_hooks) + len(layer._forward_pre_hooks) for layer in self.layers]
+        hooks = [
+            sum(map(_listens, (*layer._forward_hooks.values(), *layer._forward_pre_hooks.values())))
+            for layer in self.layers
+        ]
         return any(num > 2 * isinstance(layer, FSDPModule) for num, layer in zip(hooks, self.layers, strict=True))
 
     @property
