@@ -3,8 +3,7 @@
     python results/scale.py
 
 Makes results/runs/scale (a JSON file) and the tables of docs/scale.md, between its marks. No weights are needed: the
-large models are made on torch's meta device, which knows shapes and nothing else. The small one takes a step in
-two processes.
+large models are sizes only (`scale_rules.py`). The small one takes a step in two processes.
 """
 
 from __future__ import annotations
@@ -12,13 +11,31 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from scale_rules import (
+    GIB,
+    LARGE,
+    LENGTH,
+    MICRO,
+    RANKS,
+    SMALL,
+    THOUGHTS,
+    Kept,
+    Sizes,
+    activation_bytes,
+    adapted_bytes,
+    copied_bytes,
+    gathers,
+    scatters,
+    sizes,
+    state_bytes,
+)
 from torch import multiprocessing
 from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -27,122 +44,12 @@ from unspoken.distributed import spread_of
 from unspoken.environment import describe_environment
 from unspoken.layout import Layout, lay_out
 from unspoken.model import LatentLM
-from unspoken.specs import Engine, Lora
+from unspoken.specs import Engine
 
 PAGE = Path("docs/scale.md")
 OUT = Path("results/runs/scale")
-GIB = 2**30
-
-SHARED: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "vocab_size": 128_256}
-LARGE = {
-    "Llama 3.2-3B": LlamaConfig(
-        hidden_size=3072,
-        num_hidden_layers=28,
-        num_attention_heads=24,
-        num_key_value_heads=8,
-        intermediate_size=8192,
-        tie_word_embeddings=True,
-        **SHARED,
-    ),
-    "Llama 3-8B": LlamaConfig(
-        hidden_size=4096,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        intermediate_size=14_336,
-        tie_word_embeddings=False,
-        **SHARED,
-    ),
-}
-SMALL = LlamaConfig(
-    hidden_size=128,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    intermediate_size=352,
-    tie_word_embeddings=False,
-    **{**SHARED, "vocab_size": 97},
-)
 QUESTION, ANSWER = 160, 40
 """Columns of the small model's rows before and after the thoughts."""
-RANKS, MICRO, TEXT, THOUGHTS, LENGTH = 8, 8, 100, 6, 110
-"""The case worked out in full: GPUs, rows in a forward pass, GSM8K's tokens before and after the thoughts."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the rules below are made of, in numbers (not bytes)."""
-
-    layers: int
-    width: int
-    keys: int
-    """Width of the keys of a token, in a layer; its values take as much."""
-    inner: int
-    """Width inside the feed-forward."""
-    block: int
-    """Weights in a block."""
-    rest: int
-    """All other weights."""
-    lora: int
-    """Weights of adapters of the default rank in every linear layer of the blocks."""
-
-    @property
-    def total(self) -> int:
-        return self.layers * self.block + self.rest
-
-
-def sizes(config: LlamaConfig) -> Sizes:
-    """Counted on a model without storage."""
-    with torch.device("meta"):
-        lm = AutoModelForCausalLM.from_config(config)
-    blocks = sum(p.numel() for name, p in lm.named_parameters() if ".layers." in name)
-    linear = [
-        module for name, module in lm.named_modules() if ".layers." in name and isinstance(module, torch.nn.Linear)
-    ]
-    return Sizes(
-        layers=config.num_hidden_layers,
-        width=config.hidden_size,
-        keys=config.hidden_size // config.num_attention_heads * config.num_key_value_heads,
-        inner=config.intermediate_size,
-        block=blocks // config.num_hidden_layers,
-        rest=sum(p.numel() for p in lm.parameters()) - blocks,
-        lora=sum(Lora().rank * (module.in_features + module.out_features) for module in linear),
-    )
-
-
-def activation_bytes(of: Sizes, engine: Engine, *, bf16: bool) -> int:
-    """Bytes kept for the backward pass, a token and a layer, of a pass of many columns.
-
-    fast: for each of two norms its input and the normed input; what the projections read; queries, keys, values; what
-    attention gives; the feed-forward's two inner vectors. sparing: the block's input, keys and values. In bf16 all are
-    half as long but the residual stream and what norms keep, and each of the five projections has its own copy of what
-    it reads, as autocast makes them; in fp32 there are two.
-    """
-    exact, product = 4, 2 if bf16 else 4
-    kept = 2 * of.keys * product
-    if engine == "sparing":
-        return of.width * exact + kept
-    norms, read = 4 * of.width * exact, (5 if bf16 else 2) * of.width * product
-    return norms + read + (2 * of.width + 2 * of.inner) * product + kept
-
-
-def copied_bytes(of: Sizes, passes: int, *, trained: bool) -> float:
-    """Bytes of bf16 copies kept for the backward pass, a weight of the blocks, engine fast.
-
-    Autocast remembers the copy of a weight that is trained, and copies a frozen one anew in every pass. Passes of many
-    columns, before and after the thoughts, work out the feed-forward's last product again, and keep no copy for it.
-    """
-    return 2 if trained else 2 * passes - 2 * 2 * of.width * of.inner / of.block
-
-
-def gathers(of: Sizes, passes: int) -> int:
-    """All-gathers of a step under FSDP2: every block in every pass, forward and backward; the rest once."""
-    return 2 * of.layers * passes + 1
-
-
-def scatters(of: Sizes) -> int:
-    """Reduce-scatters of a step: one for each block, after all its passes have gone backward, and one for the rest."""
-    return of.layers + 1
 
 
 def rows(num: int, *, thoughts: int) -> list[Layout]:
@@ -196,19 +103,24 @@ def measured_activations(engine: Engine, *, bf16: bool) -> float:
     return more / (2 * (long - short)) / (many - few)
 
 
-def bf16_copies(*, trained: bool, thoughts: int) -> dict[str, Any]:
+def bf16_copies(weights: Kept, *, thoughts: int) -> dict[str, Any]:
     """What `copied_bytes` says, of a forward pass with thoughts."""
     model = small("fast", layers=8)
     inside = [p for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2]
     for weight in inside:
-        weight.requires_grad_(trained)
+        weight.requires_grad_(weights == "trained")
+        if weights == "frozen in bf16":
+            weight.data = weight.data.bfloat16()
+    own = {weight.untyped_storage().data_ptr() for weight in inside}
     shapes = {tuple(p.shape) for p in inside} | {tuple(reversed(p.shape)) for p in inside}
     batch = collate(rows(2, thoughts=thoughts), pad_id=0)
     found: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dtype == torch.bfloat16 and tensor.ndim == 2 and tuple(tensor.shape) in shapes:
-            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        copied = storage.data_ptr() not in own
+        if copied and tensor.dtype == torch.bfloat16 and tensor.ndim == 2 and tuple(tensor.shape) in shapes:
+            found[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with (
@@ -220,10 +132,10 @@ def bf16_copies(*, trained: bool, thoughts: int) -> dict[str, Any]:
     del output
     passes = len(batch.plan.spans)
     return {
-        "trained": trained,
+        "weights": weights,
         "passes": passes,
         "measured": measured,
-        "predicted": copied_bytes(sizes(SMALL), passes, trained=trained),
+        "predicted": copied_bytes(sizes(SMALL), passes, weights),
     }
 
 
@@ -290,10 +202,10 @@ def checked(found: dict[str, Any]) -> str:
         for each in found["activations"]
     ]  # fmt: skip
     for each in found["copies"]:
-        state = "trained" if each["trained"] else "frozen"
         lines.append(
-            [f"bf16 copies of {state} blocks, {each['passes']} passes, fast", f"{each['measured']:.2f} B a weight",
-             f"{each['predicted']:.2f} B", f"{each['measured'] / each['predicted']:.3f}"]
+            [f"bf16 copies of blocks {each['weights']}, {each['passes']} passes, fast",
+             f"{each['measured']:.2f} B a weight", f"{each['predicted']:.2f} B",
+             f"{each['measured'] / each['predicted']:.3f}" if each["predicted"] else ""]
         )  # fmt: skip
     for each in found["collectives"]:
         for kind, predicted in (("gathers", gathers(of, each["passes"])), ("scatters", scatters(of))):
@@ -323,18 +235,17 @@ def weights_table(models: dict[str, Sizes]) -> str:
             line("+ bf16 copies of the blocks: 2 B a weight", lambda of: 2 * of.layers * of.block),
             line("full, FSDP2, bf16: all of these", state_bytes),
             ["LoRA weights, millions", *(f"{of.lora / 1e6:.0f}" for of in models.values())],
-            line("LoRA, one process: 4 B a weight, 16 B an adapter's", lambda of: 4 * of.total + 16 * of.lora),
+            line("LoRA, one process: 4 B a weight, 16 B an adapter's", lambda of: adapted_bytes(of, "frozen")),
             line(
                 f"+ bf16 copies of frozen blocks, {THOUGHTS} thoughts, fast: 2 B a weight and pass",
-                lambda of: copied_bytes(of, THOUGHTS + 2, trained=False) * of.layers * of.block,
+                lambda of: copied_bytes(of, THOUGHTS + 2, "frozen") * of.layers * of.block,
+            ),
+            line(
+                "LoRA, `--adapter.frozen bf16`: 2 B a frozen linear layer's weight, no copies",
+                lambda of: adapted_bytes(of, "frozen in bf16"),
             ),
         ],
     )
-
-
-def state_bytes(of: Sizes) -> float:
-    """Per GPU: shares of weights, gradients and moments, what is gathered, whole gradients, bf16 copies."""
-    return 16 * of.total / RANKS + 8 * of.rest + 8 * of.block + 6 * of.layers * of.block
 
 
 def activations_table(models: dict[str, Sizes]) -> str:
@@ -383,7 +294,7 @@ def main() -> None:
         "environment": describe_environment(),
         "models": {name: asdict(sizes(config)) for name, config in {**LARGE, "small": SMALL}.items()},
         "activations": activations,
-        "copies": [bf16_copies(trained=trained, thoughts=n) for trained in (True, False) for n in (1, 3)],
+        "copies": [bf16_copies(weights, thoughts=n) for weights in get_args(Kept) for n in (1, 3)],
         "collectives": measured_collectives([0, 1, 2, 4]),
     }
     OUT.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,44 @@ def test_a_new_adapter_adds_nothing_and_is_drawn_from_the_seed() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@each_model
+@pytest.mark.parametrize("engine", ["fast", "sparing", "plain"])
+def test_a_frozen_model_in_bf16_computes_the_very_same(family: str, tied: bool, engine: Engine) -> None:
+    """Guards the claim that half the memory costs nothing: loss and gradients equal those over a float32 base, bit for
+    bit, because autocast rounds that base to the same numbers; and what is trained stays in float32."""
+    found = []
+    for spec in (SPEC, replace(SPEC, frozen="bf16")):
+        lm = trained(family, spec, tied=tied, dtype=torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = output(lm, engine).loss_sum
+        found.append((lm, number(loss), slopes(lm, loss)))
+    (wide, loss, gradients), (narrow, same_loss, same_gradients) = found
+    assert same_loss == loss
+    assert gradients.keys() == same_gradients.keys()
+    for name, gradient in gradients.items():
+        assert gradient.dtype == torch.float32
+        assert torch.equal(same_gradients[name], gradient), name
+    kept = [sum(weight.nbytes for weight in lm.parameters() if not weight.requires_grad) for lm in (wide, narrow)]
+    linear = sum(weight.nbytes for weight in narrow.parameters() if weight.dtype == torch.bfloat16)
+    assert linear > 0
+    assert kept[0] - kept[1] == linear
+
+
+def test_what_is_learned_on_a_bf16_base_is_not_rounded_away(tmp_path: Path) -> None:
+    """Guards merging: a product added to a bf16 weight in bf16 mostly vanishes; saved models are of one dtype."""
+    lm = trained("llama", replace(SPEC, frozen="bf16"), dtype=torch.float32)
+    plain = merged(lm)
+    assert {weight.dtype for weight in plain.parameters()} == {torch.float32}
+    ids = torch.tensor([[4, 6, 9, 11]])
+    layer: Any = lm.get_submodule("model.layers.0.self_attn.q_proj")
+    base = layer.get_base_layer().weight.float()
+    product = layer.lora_B.default.weight @ layer.lora_A.default.weight * 2.0
+    torch.testing.assert_close(
+        plain.get_parameter("model.layers.0.self_attn.q_proj.weight"), base + product, rtol=1e-6, atol=1e-6
+    )
+    assert torch.equal(plain(input_ids=ids).logits, merged(lm)(input_ids=ids).logits)
+
+
 def test_targets_choose_the_layers() -> None:
     """Guards `targets`: a layer that is not there must not be passed over in silence."""
     lm = build("llama")
@@ -279,6 +318,24 @@ def test_the_fingerprint_is_the_bases() -> None:
 # ---------------------------------------------------------------------------------------------------------- whole runs
 
 
+def test_a_run_on_a_bf16_base_is_the_same_run(tmp_path: Path) -> None:
+    """Guards the way through `fit`, evaluation and saving: same losses and the same adapter, whatever the base's dtype;
+    and such a run resumes."""
+    runs = {}
+    for frozen in ("fp32", "bf16"):
+        config = tiny(adapter=replace(IN_RUNS, frozen=frozen), precision="bf16")
+        fit(config, tmp_path / frozen)
+        runs[frozen] = tmp_path / frozen
+        assert evaluate_run(runs[frozen], config, tmp_path / f"eval-{frozen}", num=4, single=0).num == 4
+    assert losses(runs["bf16"]) == losses(runs["fp32"])
+    one, other = (load_file(run / "final" / "adapter" / "adapter_model.safetensors") for run in runs.values())
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(Interrupted):
+        fit(config, tmp_path / "cut", observer=StopAt(7))
+    fit(config, tmp_path / "cut", resume=True)
+    assert digest(tmp_path / "cut" / "final") == digest(runs["bf16"] / "final")
+
+
 def config_of(**changes: Any) -> RunConfig:
     return tiny(adapter=IN_RUNS, **changes)
 
@@ -406,5 +463,9 @@ def test_adapters_that_make_no_sense_are_refused() -> None:
     for wrong in wrongs:
         with pytest.raises(ValueError, match=rf"adapter\.{next(iter(wrong))} must be"):
             Lora(**wrong)
+    with pytest.raises(
+        ValueError, match=r"adapter\.frozen bf16 rounds .* expected precision bf16, or"
+    ):
+        tiny(adapter=Lora(frozen="bf16"))
     with pytest.raises(ValueError, match="Muon is for whole matrices, not for adapters; expected optimizer AdamW"):
         config_of(optimizer=Muon())

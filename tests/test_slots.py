@@ -140,7 +140,7 @@ def test_blocks_somebody_listens_to_are_run_as_modules() -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_looking_at_hidden_states_once_does_not_slow_a_model_for_good(family: str) -> None:
-    """Guards the fast blocks: transformers leaves its capturing hooks behind, which nobody needs outside its forward."""
+    """Guards the fast blocks: transformers leaves capturing hooks behind, idle outside its forward."""
     model = LatentLM(build(family)).eval()
     model.lm(input_ids=torch.tensor([[1, 2, 3]]), output_hidden_states=True)
     assert any(module._forward_hooks for module in model.lm.modules()), "the library no longer leaves hooks behind"

@@ -66,12 +66,16 @@ def add_lora(lm: PreTrainedModel, spec: Lora, marks: Marks, *, seed: int) -> Non
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _inject(lm, config)
+    if spec.frozen == "bf16":
+        # Autocast rounds these in every product; norms and embeddings it leaves as they are.
+        for layer in layers.values():
+            layer.to(torch.bfloat16)
 
 
 def merged(lm: PreTrainedModel) -> PreTrainedModel:
     """A plain model of the same class with the adapter's product in its weights; the model itself where it has none.
 
-    Weights without an adapter are shared with `lm`, not copied.
+    Weights without an adapter are shared with `lm`, not copied, unless they are of another dtype than its embeddings.
     """
     if not adapted(lm):
         return lm
@@ -80,7 +84,7 @@ def merged(lm: PreTrainedModel) -> PreTrainedModel:
             copy.deepcopy(lm.config), attn_implementation=lm.config._attn_implementation, dtype=lm.dtype
         )
     with torch.no_grad():
-        state = {name: _effective(lm, name) for name in plain.state_dict()}
+        state = {name: _in_one_dtype(_effective(lm, name), lm.dtype) for name in plain.state_dict()}
     plain.load_state_dict(state, assign=True)
     plain.tie_weights()
     plain.to(lm.device)  # what no state dict has: buffers worked out from the configuration
@@ -210,11 +214,16 @@ def _effective(lm: PreTrainedModel, name: str) -> Tensor:
     module: Any = lm.get_submodule(owner)
     if isinstance(module, LoraLinear):
         base = module.get_base_layer().get_parameter(leaf).detach()
-        return base + module.get_delta_weight(NAME).to(base) if leaf == "weight" else base
+        # In the wider dtype of the two: a base in bf16 would swallow most of what was learned.
+        return base + module.get_delta_weight(NAME) if leaf == "weight" else base
     if isinstance(module, TrainableTokensWrapper):
         layer = module.token_adapter
         return layer.get_merged_weights([NAME]) if leaf == "weight" else layer.get_base_layer().get_parameter(leaf)
     return module.state_dict()[leaf]
+
+
+def _in_one_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return weight.to(dtype) if weight.is_floating_point() else weight
 
 
 def _put_back(lm: PreTrainedModel, weights: dict[str, Tensor], folder: Path) -> None:

@@ -19,11 +19,10 @@ import msgspec
 
 from unspoken.curriculum import Curriculum
 from unspoken.methods import Method, ShuffledThoughts
-from unspoken.specs import DEFAULT_ENGINE, Engine, Lora, ModelSpec
+from unspoken.specs import DEFAULT_ENGINE, Engine, Lora, ModelSpec, Precision
 from unspoken.suggest import nearest
 from unspoken.tasks import Task
 
-Precision = Literal["fp32", "bf16"]
 Decay = Literal["constant", "linear", "cosine"]
 
 
@@ -232,6 +231,11 @@ class RunConfig:
             )
         if self.adapter is not None and isinstance(self.optimizer, Muon):
             raise ValueError("Muon is for whole matrices, not for adapters; expected optimizer AdamW, or adapter None")
+        if self.adapter is not None and self.adapter.frozen != "fp32" and self.precision != self.adapter.frozen:
+            raise ValueError(
+                f"adapter.frozen {self.adapter.frozen} rounds the model that a run of precision {self.precision} "
+                f"computes with; expected precision {self.adapter.frozen}, or adapter.frozen fp32"
+            )
         if self.max_loss is not None and not 0 < self.max_loss < math.inf:
             raise ValueError(f"max_loss must be above 0 and finite, or None, got {self.max_loss}")
         counts = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, final
 
 Attention = Literal["sdpa", "eager"]
+Precision = Literal["fp32", "bf16"]
 Engine = Literal["graphs", "fast", "sparing", "plain"]
 """fast: our own blocks, refilled decoding and CPU settings where they apply; graphs: the same, and steps replayed as
 CUDA graphs where there is one GPU (written, but never yet run on one); sparing: as fast, but every block of every pass
@@ -169,6 +170,9 @@ class Lora:
     """Dropout of what the adapters read."""
     targets: tuple[str, ...] = ()
     """Which linear layers have one, by the model's names for them (q_proj v_proj); none named: all in the blocks."""
+    frozen: Precision = "fp32"
+    """What the frozen linear layers are kept in. bf16 takes half the memory, and gives the very same losses in a run of
+    precision bf16, which rounds them in every product anyway."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:
