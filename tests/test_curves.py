@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,28 @@ def test_runs_are_told_apart(tmp_path: Path) -> None:
     """Guards legends: two seeds in folders of one name."""
     runs = [a_run(tmp_path / seed / "run") for seed in ("s0", "s1")] + [a_run(tmp_path / "other")]
     assert [curve.name for curve in read_curves(runs)] == [str(runs[0]), str(runs[1]), "other"]
+
+
+def test_names_of_any_length_fit_the_figure(tmp_path: Path) -> None:
+    """Guards against a legend that is cut off on both sides, as that of four ablations was."""
+    from matplotlib.figure import Figure
+
+    legends: list[tuple[float, float, float]] = []
+    save = Figure.savefig
+
+    def measured(self: Figure, *args: Any, **kwargs: Any) -> None:
+        box = self.legends[0].get_window_extent()
+        legends.append((box.x0, box.x1, self.bbox.width))
+        assert len(self.legends) == 1
+        save(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", measured)
+        for names in (["small-prontoqa-ablation-c2-singly-seed0" + n for n in "abcd"], ["x" * 200, "a-b" * 40], ["a"]):
+            curves = read_curves([a_run(tmp_path / name) for name in names])
+            draw_curves(curves, tmp_path / f"figure{len(names)}.png")
+    assert len(legends) == 6
+    assert all(low >= 0 and high <= width for low, high, width in legends), legends
 
 
 def test_the_data_stand_beside_the_figure(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from unspoken.tasks.rows import read_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 5.0, 5.6
 """Inches; text stays readable when that is one column of a page."""
+LONGEST_NAME = 45
+"""Characters of a run's name in a line of the legend, which has no room for more."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -99,14 +103,24 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
     for axis in (above, below):
         axis.grid(axis="y", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    # Above both, since no corner is free of every run.
-    figure.legend(
-        *above.get_legend_handles_labels(), loc="outside upper center", ncols=1 + (len(curves) > 3), frameon=False
-    )  # fmt: skip
+    _legend(figure, above, columns=1 + (len(curves) > 3))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path.with_suffix(".png"), dpi=200)
     figure.savefig(path.with_suffix(".svg"))
     _write_csv(curves, path.with_suffix(".csv"))
+
+
+def _legend(figure: Figure, axis: Axes, *, columns: int) -> None:
+    """Above both panels, since no corner is free of every run; in one column where names are too long for more."""
+    handles, names = axis.get_legend_handles_labels()
+    names = ["\n".join(textwrap.wrap(name, LONGEST_NAME)) for name in names]
+    while True:
+        legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False)
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+        columns = 1
 
 
 def _plot(axis: Axes, i: int, lines: Sequence[Line], values: Sequence[float], *, marked: bool, label: str) -> None:
