@@ -3,7 +3,10 @@
 A claim compares two rows of Table 1. On each task the paper's own figures say whether the first is better, worse, or
 that nothing tells them apart; so do the runs; a difference counts from two standard errors on, where those of the runs
 are as in tables (over seeds, but never below what that many problems allow), and the paper's deviations are taken for
-standard errors as published. Whether the two agree is then a matter of reading, not of taste.
+standard errors as published. Whether the two agree is then a matter of reading, not of taste. A spread over few seeds
+is itself uncertain: with three in each row, where seeds differ by more than the draw of problems explains, up to about
+one in nine rows that are alike are two standard errors apart (Student's t, 4 degrees of freedom); with one in each,
+where the luck of a seed is not seen at all, there is no such bound.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import final
 
 from unspoken.paper import counterpart, method_name, table1
 from unspoken.tables import Row, by_task
-from unspoken.tables.columns import standard_error
+from unspoken.tables.columns import signed, standard_error
 
 CLEAR = 2.0
 """Standard errors from which on a difference counts."""
@@ -86,7 +89,7 @@ class Difference:
         return Relation.BETTER if self.points > 0 else Relation.WORSE
 
     def __str__(self) -> str:
-        return f"{self.points:+.1f} ± {self.error:.1f}"
+        return f"{signed(self.points)} ± {self.error:.1f}"
 
 
 @final

@@ -15,7 +15,7 @@ from unspoken.config import RunConfig, to_builtins
 from unspoken.paper import Cell
 from unspoken.recipes import find_recipe
 from unspoken.tables import collect, render
-from unspoken.tables.columns import difference
+from unspoken.tables.columns import difference, signed
 from unspoken.tasks.known import TASKS
 from unspoken.tasks.prosqa import ProsQA
 from unspoken.tasks.symbolic import SymbolicProsQA
@@ -142,6 +142,12 @@ def test_none_or_all_right_has_an_error_too(right: int) -> None:
     found = difference([summary(right, 4)], Cell(50.0, None, 1.0))
     assert found.error == pytest.approx(100 * math.sqrt(0.125 * 0.875 / 4))
     assert math.isfinite(found.errors)
+
+
+@pytest.mark.parametrize(("points", "said"), [(-0.04, "+0.0"), (0.04, "+0.0"), (-0.06, "-0.1"), (12.34, "+12.3")])
+def test_what_rounds_to_nothing_has_no_sign_of_its_own(points: float, said: str) -> None:
+    """Guards against -0.0 beside +0.0 in one column."""
+    assert signed(points) == said
 
 
 # ------------------------------------------------------------------------------------- further evaluations, verdicts

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from command_line import Capture, call
 from run_folders import audited, hops, run_folder, seeds, summary
 from unspoken.audit.verdict import Carry
 from unspoken.config import After, BatchSize
@@ -27,6 +28,13 @@ def test_rows_come_in_the_papers_order_whatever_the_order_of_runs(tmp_path: Path
     methods = [row.method for row in collect(made)]
     assert methods == [name for name in METHOD_NAMES if name in methods]
     assert len(methods) == len(names)
+
+
+def test_families_come_by_their_whole_names(tmp_path: Path) -> None:
+    """Guards the order of columns: "-" sorts before "/", and put the four-layer aside before the table itself."""
+    recipes = ["small/prosqa-4-layers/coconut", "small/prosqa/coconut"]
+    made = [run_folder(tmp_path / str(i), find_recipe(name), summary()) for i, name in enumerate(recipes)]
+    assert [row.recipe for row in collect(made)] == recipes[::-1]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +151,18 @@ def test_a_verdict_is_the_one_of_the_same_name(tmp_path: Path) -> None:
 def test_verdicts_are_the_audits() -> None:
     """Guards tables against a verdict that audits have learned since: they lie above and cannot be imported."""
     assert set(get_args(Verdict)) == {each.value for each in Carry}
+
+
+def test_the_command_says_what_it_leaves_out_but_for_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Guards `table runs/small/*`: a sweep's folder holds a config file for each run, hundreds of lines of nothing."""
+    monkeypatch.chdir(tmp_path)
+    run_folder(Path("done"), hops(), summary())
+    Path("begun").mkdir()
+    hops().save(Path("begun.json"))
+    call("table done begun begun.json")
+    assert capsys.readouterr().err == "unspoken: note: begun has no evaluation named test, left out\n"
 
 
 def test_bad_files_are_named_with_the_field(tmp_path: Path) -> None:

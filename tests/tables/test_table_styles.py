@@ -80,6 +80,20 @@ def test_wide_has_a_line_for_each_method_and_columns_for_each_task(runs: list[Pa
     assert rows[3][4:] == ["75.0 [30.1, 95.4]", "4.0 + 2.0", "94.0 ± 4.0 (3 seeds)", "97.0 ± 0.3", "4.0 + 2.0"]
 
 
+def test_wide_has_a_line_for_each_recipe_where_a_method_has_several(tmp_path: Path) -> None:
+    """Guards the page of GSM8K, which has Coconut with one, two and three thoughts a step and was refused."""
+    made = [
+        run_folder(tmp_path / name, find_recipe(f"gsm8k/smollm2/{name}"), summary(1 + i, 4))
+        for i, name in enumerate(["coconut", "coconut-c1", "cot"])
+    ]
+    made.append(run_folder(tmp_path / "prosqa", find_recipe("prosqa/gpt2/coconut"), summary(0, 4)))
+    _, _, *body = render(collect(made), "md", "wide").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body]
+    assert [row[0] for row in rows] == ["CoT", "Coconut", "Coconut (coconut-c1)"]
+    assert [row[1][:4] for row in rows] == ["75.0", "25.0", "50.0"]
+    assert [row[4][:4] for row in rows] == ["-", "0.0 ", "-"]
+
+
 def test_wide_has_columns_for_each_family_where_a_task_has_several(tmp_path: Path) -> None:
     """Guards against the two-layer model's figure in the column of GPT-2, and against a figure that is left out."""
     made = [run_folder(tmp_path / str(i), hops(recipe=f"{family}/coconut"), summary(1 + i, 4)) for i, family in

@@ -290,7 +290,7 @@ def table(args: Sequence[str]) -> None:
     if len(runs) > 1:
         # `runs/*` holds folders of other kinds too.
         runs = [run for run in runs if (run / "eval" / options.eval / "summary.json").is_file()] or runs
-        for left in (run for run in options.runs if run not in runs):
+        for left in (run for run in options.runs if run not in runs and not run.is_file()):
             print(f"{PROGRAM}: note: {left} has no evaluation named {options.eval}, left out", file=sys.stderr)
     rows = collect(runs, evaluation=options.eval, also=options.also)
     rendered = render(rows, options.format, options.layout)

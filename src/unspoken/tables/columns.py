@@ -136,7 +136,12 @@ def difference_cell(row: Row) -> str:
     if cell is None:
         return ABSENT
     found = difference(row.summaries, cell)
-    return f"{found.points:+.1f} ({abs(found.errors):.1f} SE)"
+    return f"{signed(found.points)} ({abs(found.errors):.1f} SE)"
+
+
+def signed(points: float) -> str:
+    """`+1.3`, `-0.1`, and `+0.0` for what rounds to 0 from either side."""
+    return f"{round(points, 1) + 0.0:+.1f}"
 
 
 def tokens_cell(row: Row) -> str:

@@ -65,16 +65,24 @@ def long(rows: Sequence[Row]) -> Grid:
 def wide(rows: Sequence[Row]) -> Grid:
     """A line for each method, and for each task its accuracy, the paper's where it has one, and tokens + thoughts.
 
+    Where a method stands in a group of columns with several recipes (`coconut`, `coconut-c1`), those after the first
+    have a line of their own, named after the recipe.
+
     Raises:
-        ValueError: there are several rows of a method for one cell.
+        ValueError: there are several rows of a recipe for one cell.
     """
     groups: list[tuple[str, int]] = [("", 1)]
     head = ["Method"]
     cells: list[dict[str, str]] = []
+    lines: dict[str, int] = {}
     for group in by_task(rows):
         by_method: dict[str, Row] = {}
         for row in group.rows:
-            first = by_method.setdefault(method_cell(row), row)
+            method = method_cell(row)
+            if method in by_method and by_method[method].recipe != row.recipe:
+                method = f"{method} ({row.recipe.rpartition('/')[2]})"
+            lines.setdefault(method, place(row.method))
+            first = by_method.setdefault(method, row)
             if first is not row:
                 raise ValueError(
                     f"{first.runs[0].path} and {row.runs[0].path} are different runs of {row.method} on {group.title}, "
@@ -89,7 +97,7 @@ def wide(rows: Sequence[Row]) -> Grid:
         for column in shown:
             head.append(column.heading)
             cells.append({method: column.cell(row) for method, row in by_method.items()})
-    methods = dict.fromkeys(method_cell(row) for row in sorted(rows, key=lambda row: place(row.method)))
+    methods = sorted(lines, key=lambda method: lines[method])
     return Grid(
         groups=tuple(groups),
         head=tuple(head),

@@ -147,7 +147,8 @@ def collect(runs: Sequence[Path], *, evaluation: str = "test", also: Sequence[st
         Row(evaluation=evaluation, runs=tuple(group), detail=detail)
         for group, detail in zip(groups.values(), details, strict=True)
     ]
-    return sorted(rows, key=lambda r: (r.task, place(r.method), r.recipe, r.detail))
+    # Part by part, so that `small/prosqa` comes before `small/prosqa-4-layers`, which "/" and "-" would turn round.
+    return sorted(rows, key=lambda r: (r.task, place(r.method), r.recipe.split("/"), r.detail))
 
 
 def place(method: str) -> int:
