@@ -19,7 +19,7 @@ from unspoken.config import RunConfig
 from unspoken.curves import draw_curves, read_curves
 from unspoken.figures import efficiency
 from unspoken.tables import Row, accuracy_cell, by_task, collect, render
-from unspoken.tables.columns import standard_error
+from unspoken.tables.columns import signed, standard_error
 
 HERE = Path(__file__).parent
 TITLES = {
@@ -69,19 +69,20 @@ def ablations(rows: Sequence[Row], bases: Sequence[Row]) -> list[str]:
             error = 100 * (standard_error(row.summaries) ** 2 + standard_error(base.summaries) ** 2) ** 0.5
             epochs = row.runs[0].config.curriculum.epochs
             name = row.recipe.rpartition("/")[2]
-            lines.append(f"| `{name}` | {accuracy_cell(row)} | {points:+.1f} ± {error:.1f} | {epochs} |")
+            lines.append(f"| `{name}` | {accuracy_cell(row)} | {signed(points)} ± {error:.1f} | {epochs} |")
         lines.append("")
     return lines
 
 
-def curves(runs: Path, family: str, names: Sequence[str], figure: Path) -> list[str]:
-    """Losses of some runs of a family, seed 0, side by side; nothing where none is there."""
+def curves(found: Sequence[Path], family: str, names: Sequence[str], figure: Path) -> list[str]:
+    """Losses of some runs of a family, seed 0, side by side; of those that have been evaluated, since the others are
+    still being trained. Nothing where there are no two of them."""
     start = family.replace("/", "-")
-    found = [runs / f"{start}-{name.replace('/', '-')}-seed0" for name in names]
-    found = [run for run in found if (run / "metrics.jsonl").is_file()]
-    if len(found) < 2:
+    wanted = [f"{start}-{name.replace('/', '-')}-seed0" for name in names]
+    shown = sorted((run for run in found if run.name in wanted), key=lambda run: wanted.index(run.name))
+    if len(shown) < 2:
         return []
-    draw_curves(read_curves(found), figure)
+    draw_curves(read_curves(shown), figure)
     return [f"![training loss and validation accuracy](figures/{figure.name})", ""]
 
 
@@ -94,8 +95,11 @@ def main() -> None:
     options = parser.parse_args()
     found = complete(options.runs, options.start)
     rows = collect([run for run in found if not is_ablation(run)])
-    varied = collect([run for run in found if is_ablation(run)], also=()) if any(map(is_ablation, found)) else []
-    efficiency(rows, HERE / "figures" / "table1-efficiency.png")
+    if not rows:
+        parser.error(f"{options.runs}: no evaluated run of a row here whose name starts with {options.start}-")
+    varied = collect([run for run in found if is_ablation(run)], also=())
+    figures = options.page.parent / "figures"
+    efficiency(rows, figures / "table1-efficiency.png")
     seeds = sorted({seed for row in rows for seed in row.seeds})
     problems = statistics.mode(summary.num for row in rows for summary in row.summaries)
     lines = [
@@ -113,7 +117,9 @@ def main() -> None:
         "",
         "## The paper's claims, held against these runs",
         "",
-        'A difference counts from two standard errors on. "not told apart" is no proof of sameness.',
+        'A difference counts from two standard errors on. "not told apart" is no proof of sameness. A spread over',
+        "three seeds is itself uncertain: of rows that are alike, up to about one in nine are two standard errors",
+        "apart. With one seed the error is that of the problems alone, and the luck of a seed is not in it.",
         "",
         render_claims(judge(rows)),
     ]
@@ -121,11 +127,13 @@ def main() -> None:
         bases = [row for row in rows if row.method == "Coconut"]
         lines += ["## The curriculum, varied", "", *ablations(varied, bases)]
         for family in ("small/words", "small/prontoqa"):
-            own = next(row for row in bases if row.recipe.startswith(f"{family}/"))
+            own = next((row for row in bases if row.recipe.startswith(f"{family}/")), None)
+            if own is None:
+                continue
             c = own.runs[0].config.method.thoughts_per_step  # type: ignore[attr-defined]
             names = ["coconut" if n == c else f"ablation/c{n}" for n in range(4)]
-            figure = HERE / "figures" / f"table1-c-{family.rpartition('/')[2]}.png"
-            lines += curves(options.runs, family, names, figure)
+            figure = figures / f"table1-c-{family.rpartition('/')[2]}.png"
+            lines += curves(found, family, names, figure)
     notes = options.page.with_name(f"{options.page.stem}-notes.md")
     if notes.is_file():
         lines += notes.read_text().splitlines()
