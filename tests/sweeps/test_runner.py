@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -10,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +25,10 @@ from unspoken.locks import FolderLock
 from unspoken.methods import CoT
 from unspoken.records import read_records, read_summary
 from unspoken.specs import SMOLLM2, Pretrained
+from unspoken.sweeps import runner
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
-from unspoken.sweeps.runner import Outcome, run_sweep
+from unspoken.sweeps.runner import Outcome, Terms, run_sweep
 from unspoken.sweeps.times import Times
 from unspoken.sweeps.work import units
 
@@ -42,10 +46,13 @@ def cell(name: str, seed: int = 0, *, after: bool = True, looked: int = 0, max_s
 def run(sweep: Sweep, folder: Path, *, seconds: float | None = None, jobs: int = 2) -> tuple[Outcome, list[str]]:
     """A call of the runner, and what it said."""
     said: list[str] = []
-    outcome = run_sweep(
-        sweep, runs=folder / "runs", kept=folder / "kept", seconds=seconds, jobs=jobs, say=said.append
-    )  # fmt: skip
-    return outcome, said
+    return run_sweep(sweep, terms(folder, seconds=seconds, jobs=jobs, say=said.append)), said
+
+
+def terms(folder: Path, **changes: Any) -> Terms:
+    """All in one folder, two processes at a time."""
+    given: dict[str, Any] = {"seconds": None, "jobs": 2, "say": lambda line: None, **changes}
+    return Terms(runs=folder / "runs", kept=folder / "kept", **given)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +139,122 @@ def test_a_half_written_evaluation_is_made_again(swept: tuple[Path, Sweep, Outco
     assert (outcome.finished, outcome.failed) == (1, {})
 
 
+def test_an_evaluation_that_a_full_disk_left_empty_is_made_again(
+    swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
+) -> None:
+    """Guards against a summary of no bytes that passes for an evaluation, and then ends every table it is in; and
+    against estimates that cannot be read any more and keep the sweep from beginning."""
+    folder, sweep, _, _ = swept
+    shutil.copytree(folder, tmp_path / "copy")
+    runs = tmp_path / "copy" / "runs"
+    (runs / sweep.cells[2].name / "eval" / "test" / "summary.json").write_bytes(b"")
+    with (runs / "sweep.jsonl").open("ab") as file:
+        file.write(b'{"recipe":"tiny/al')
+    outcome, said = run(replace(sweep, cells=sweep.cells[2:]), tmp_path / "copy")
+    assert (outcome.finished, outcome.failed) == (1, {})
+    assert said[0] == f"{sweep.cells[2].name}: test"
+    assert read_summary(runs / sweep.cells[2].name / "eval" / "test").num
+    assert [took.what for took in Times(runs / "sweep.jsonl").took].count("training") == 4
+
+
+def test_a_training_that_a_killed_sweep_left_behind_is_waited_for(
+    swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
+) -> None:
+    """Guards against a cell that counts as failed, and is not evaluated, because its first process is still alive."""
+    folder, sweep, _, _ = swept
+    shutil.copytree(folder, tmp_path / "copy")
+    left = tmp_path / "copy" / "runs" / sweep.cells[2].name
+    shutil.rmtree(left / "final")
+    shutil.rmtree(left / "eval")
+    said: list[str] = []
+    with ExitStack() as held:
+        held.enter_context(FolderLock(left))
+
+        def say(line: str) -> None:
+            said.append(line)
+            if "another process" in line:
+                held.close()
+
+        outcome = run_sweep(replace(sweep, cells=sweep.cells[2:]), terms(tmp_path / "copy", say=say))
+    assert (outcome.finished, outcome.failed) == (1, {})
+    assert said[:2] == [
+        f"{left.name}: another process is training it, and is waited for", f"{left.name}: training"
+    ]  # fmt: skip
+
+
+def test_a_sweep_that_cannot_write_leaves_no_process_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards against trainings that go on unseen because the first of them could not be kept on a full disk."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def ended(line: str) -> None:
+        if all((tmp_path / "runs" / cell.name / "metrics.jsonl").is_file() for cell in cells):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "keep", full)
+    cells = [cell(name, after=False, max_steps=100_000) for name in ("one", "two")]
+    longer = Curriculum(stage_epochs=(100_000, 0, 0, 0))
+    cells = [replace(each, config=replace(each.config, curriculum=longer)) for each in cells]
+    with pytest.raises(OSError, match="No space left"):
+        run_sweep(Sweep(name="tiny", about="", cells=cells), terms(tmp_path, show=ended))
+    found = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert not found.stdout
+
+
+def test_a_process_that_dies_without_a_word_is_not_given_anothers_last(tmp_path: Path) -> None:
+    """Guards against a kill by the system that is explained with the last line of the command before."""
+    silent = cell("silent", after=False)
+    log = tmp_path / "runs" / "logs" / f"{silent.name}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("trained: all is well\n")
+
+    def kill(line: str) -> None:
+        for pid in subprocess.run(["pgrep", "-f", f"train {tmp_path}"], capture_output=True, text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+    outcome = run_sweep(Sweep(name="tiny", about="", cells=[silent]), terms(tmp_path, show=kill))
+    assert outcome.failed == {silent.name: "training ended with exit code -9: it said nothing"}
+
+
+@pytest.mark.parametrize("broken", [b"", b"half"])
+def test_records_that_were_kept_by_halves_are_kept_again(
+    broken: bytes, swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
+) -> None:
+    """Guards against a kill in the middle of keeping, after which half a file stayed for ever; and against records of
+    an evaluation that has been made again since."""
+    folder, sweep, _, _ = swept
+    source = folder / "runs" / sweep.cells[1].name
+    kept = keep(source, sweep.cells[1], tmp_path)
+    packed = kept / "eval" / "test" / "records.jsonl.gz"
+    whole, stamp = packed.read_bytes(), packed.stat().st_mtime_ns
+    packed.write_bytes(whole[: len(whole) // 2] if broken else broken)
+    keep(source, sweep.cells[1], tmp_path)
+    assert packed.read_bytes() == whole
+    packed.write_bytes(gzip.compress(b"{}\n"))
+    keep(source, sweep.cells[1], tmp_path)
+    assert packed.read_bytes() == whole
+    os.utime(packed, ns=(stamp, stamp))
+    keep(source, sweep.cells[1], tmp_path)
+    assert packed.stat().st_mtime_ns == stamp, "what is there already stays as it is"
+
+
+def test_what_was_measured_of_another_run_of_the_name_does_not_stay(
+    swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
+) -> None:
+    """Guards against a recipe's new settings beside the accuracy of its old ones, while its training is under way."""
+    folder, sweep, _, _ = swept
+    kept = keep(folder / "runs" / sweep.cells[0].name, sweep.cells[0], tmp_path / "kept")
+    assert (kept / "eval" / "test").is_dir() and (kept / "audit" / "test").is_dir()
+    changed = replace(sweep.cells[0], config=replace(sweep.cells[0].config, max_steps=9))
+    again = tmp_path / "runs" / changed.name
+    again.mkdir(parents=True)
+    changed.config.save(again / "config.json")
+    keep(again, changed, tmp_path / "kept")
+    assert RunConfig.load(kept / "config.json") == changed.config
+    assert not any((kept / name).exists() for name in ("eval", "audit", "probe"))
+
+
 def test_a_run_of_other_settings_is_not_taken_for_a_cell(
     swept: tuple[Path, Sweep, Outcome, list[str]], tmp_path: Path
 ) -> None:
@@ -191,6 +314,9 @@ def test_a_sweep_that_is_asked_to_stop_stops_all_and_says_how_to_go_on(tmp_path:
     until = time.monotonic() + 60
     while not list(runs.rglob("metrics.jsonl")) and time.monotonic() < until:
         time.sleep(0.2)
+    os.kill(process.pid, signal.SIGTERM)
+    # Batch systems ask more than once.
+    time.sleep(0.3)
     os.kill(process.pid, signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM

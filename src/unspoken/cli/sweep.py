@@ -86,13 +86,12 @@ def _list(sweep: Sweep, runs: Path) -> None:
 def _run(sweep: Sweep, runs: Path, options: _Sweep) -> None:
     from rich.console import Console
 
-    from unspoken.sweeps.runner import run_sweep
+    from unspoken.sweeps.runner import Terms, run_sweep
 
     console = Console()
     # Where there is no terminal only what has happened is said.
     with console.status(f"{sweep.name}: {len(sweep.cells)} cells") as status:
-        outcome = run_sweep(
-            sweep,
+        terms = Terms(
             runs=runs,
             kept=options.keep,
             seconds=None if options.minutes is None else 60 * options.minutes,
@@ -100,6 +99,7 @@ def _run(sweep: Sweep, runs: Path, options: _Sweep) -> None:
             say=lambda line: console.print(line, soft_wrap=True, markup=False, highlight=False),
             show=lambda line: status.update(line),
         )
+        outcome = run_sweep(sweep, terms)
     print(f"{outcome.finished} of {outcome.cells} cells are complete; left: {outcome.left}")
     if outcome.failed:
         names = ", ".join(outcome.failed)

@@ -5,29 +5,36 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
+import zlib
 from pathlib import Path
 
+from unspoken.durable import write_whole
 from unspoken.sweeps.base import Cell
 
 _FILES = ("config.json", "env.json", "metrics.jsonl")
+_MEASURED = ("eval", "probe", "audit")
 
 
 def keep(run: Path, cell: Cell, folder: Path) -> Path:
     """Copies what is small into `folder`; the copy. What is there already and unchanged stays as it is."""
     target = folder / cell.name
     target.mkdir(parents=True, exist_ok=True)
+    config = target / "config.json"
+    if config.is_file() and config.read_text() != _anywhere((run / "config.json").read_text(), run.parent):
+        # What was measured is of a run of other settings, which had this name before.
+        for name in _MEASURED:
+            shutil.rmtree(target / name, ignore_errors=True)
     for name in _FILES:
         if (run / name).is_file():
             _copy(run / name, target / name, run.parent)
     for source in sorted((run / "eval").glob("*/summary.json")):
         kept = target / "eval" / source.parent.name
         kept.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, kept / source.name)
-        records, packed = source.with_name("records.jsonl"), kept / "records.jsonl.gz"
-        if cell.records and records.is_file() and not packed.is_file():
-            # Without a time stamp, so that the same records are the same file.
-            packed.write_bytes(gzip.compress(records.read_bytes(), mtime=0))
-    for name in ("probe", "audit"):
+        _put(kept / source.name, source.read_bytes())
+        records = source.with_name("records.jsonl")
+        if cell.records and records.is_file():
+            _pack(records.read_bytes(), kept / "records.jsonl.gz")
+    for name in _MEASURED[1:]:
         for report in sorted((run / name).glob(f"*/{name}.json")):
             kept = target / name / report.parent.name
             kept.mkdir(parents=True, exist_ok=True)
@@ -38,7 +45,23 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
 
 
 def _copy(source: Path, copied: Path, runs: Path) -> None:
-    copied.write_text(_anywhere(source.read_text(), runs))
+    _put(copied, _anywhere(source.read_text(), runs).encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != data:
+        write_whole(path, data)
+
+
+def _pack(data: bytes, packed: Path) -> None:
+    """Writes records packed, unless they are there: not every version of zlib makes the same file of them."""
+    try:
+        if packed.is_file() and gzip.decompress(packed.read_bytes()) == data:
+            return
+    except (OSError, EOFError, zlib.error):
+        pass  # a killed process left half of it
+    # Without a time stamp, so that the same records are the same file.
+    write_whole(packed, gzip.compress(data, mtime=0))
 
 
 def _anywhere(text: str, runs: Path) -> str:
@@ -51,7 +74,7 @@ def _keep_page(report: Path, kept: Path, runs: Path) -> None:
     from PIL import Image  # here, because it is wanted for few cells
 
     page = _anywhere((report / "page.md").read_text(), runs)
-    (kept / "page.md").write_text(re.sub(r"\[SVG\]\([^)]*\)(, )?", "", page))
+    _put(kept / "page.md", re.sub(r"\[SVG\]\([^)]*\)(, )?", "", page).encode())
     for source in sorted((report / "figures").iterdir()):
         copied = kept / "figures" / source.name
         copied.parent.mkdir(exist_ok=True)

@@ -10,23 +10,27 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, final
 
 from unspoken.locks import FolderLock
+from unspoken.signals import Stop, stop_signals
 from unspoken.specs import Pretrained
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
 from unspoken.sweeps.telling import about_cell, duration
 from unspoken.sweeps.times import Times, progress
 from unspoken.sweeps.work import Command, Unit, describe, units
+
+PROMPT = "$ "
+"""What stands before a command in a log, above what that command said."""
 
 _SAVING_SECONDS = 15.0
 """What is left of the time for trainings to save in."""
@@ -66,87 +70,88 @@ class _Running:
         return self.todo[0]
 
 
-def run_sweep(
-    sweep: Sweep,
-    *,
-    runs: Path,
-    kept: Path | None,
-    seconds: float | None,
-    jobs: int,
-    say: Callable[[str], None],
-    show: Callable[[str], None] = lambda line: None,
-) -> Outcome:
-    """Runs what is missing of a sweep.
-
-    Args:
-        sweep: cells, the most valuable first.
-        runs: where run folders, with weights, are and come to be.
-        kept: where copies of what is small go, as soon as a cell is complete; None: nowhere.
-        seconds: wall time to stay within; None: until all is done.
-        jobs: processes at a time, which share the processor's cores.
-        say: is told what has happened, a line each.
-        show: is told how things stand, every second.
+@final
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """Where a sweep is run, for how long, and who is told.
 
     Raises:
-        ValueError: another sweep is at work in `runs`, or a run there has other settings.
+        ValueError: there is no process or no time to run it in.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"the time must be above 0, got {seconds:g} s")
-    runs.mkdir(parents=True, exist_ok=True)
-    with FolderLock(runs):
-        describe(sweep.cells, runs)
-        return _Sweeping(sweep, runs, kept, seconds, jobs, say, show).run()
+
+    runs: Path
+    """Where run folders, with weights, are and come to be."""
+    kept: Path | None
+    """Where copies of what is small go, as soon as a cell is complete; None: nowhere."""
+    seconds: float | None
+    """Wall time to stay within; None: until all is done."""
+    jobs: int
+    """Processes at a time, which share the processor's cores."""
+    say: Callable[[str], None]
+    """Is told what has happened, a line each."""
+    show: Callable[[str], None] = lambda line: None
+    """Is told how things stand, every second."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"the time must be above 0, got {self.seconds:g} s")
+
+
+def run_sweep(sweep: Sweep, terms: Terms) -> Outcome:
+    """Runs what is missing of a sweep.
+
+    Raises:
+        ValueError: another sweep is at work in the folder of runs, or a run there has other settings.
+    """
+    terms.runs.mkdir(parents=True, exist_ok=True)
+    with FolderLock(terms.runs):
+        describe(sweep.cells, terms.runs)
+        return _Sweeping(sweep, terms).run()
 
 
 @final
 class _Sweeping:
     """One call's state. `run_sweep` is the way in."""
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        runs: Path,
-        kept: Path | None,
-        seconds: float | None,
-        jobs: int,
-        say: Callable[[str], None],
-        show: Callable[[str], None],
-    ) -> None:
-        self.cells, self.runs, self.kept, self.jobs = sweep.cells, runs, kept, jobs
-        self.say, self.show = say, show
-        self.end = float("inf") if seconds is None else time.monotonic() + seconds
-        self.times = Times(runs / "sweep.jsonl")
-        self.units = units(sweep.cells, runs)
+    def __init__(self, sweep: Sweep, terms: Terms) -> None:
+        self.terms, self.runs = terms, terms.runs
+        self.end = float("inf") if terms.seconds is None else time.monotonic() + terms.seconds
+        self.times = Times(self.runs / "sweep.jsonl")
+        self.units = units(sweep.cells, self.runs)
         self.running: list[_Running] = []
         self.failed: dict[str, str] = {}
-        self.stopped: signal.Signals | None = None
+        self.waited_for: set[str] = set()
+        self.stop = Stop()
 
     def run(self) -> Outcome:
+        for unit in self.units:
+            for command in unit.commands:
+                command.mend()
         self._leave_out()
         for unit in self.units:
             if unit.cell is not None and not unit.left:
                 self._keep(unit.cell)
         shown = 0.0
-        try:
-            with self._asked_to_stop():
+        with stop_signals() as self.stop:
+            try:
                 while self._go_on():
                     self._reap()
                     self._begin()
                     if time.monotonic() - shown > 1:
-                        self.show(self._standing())
+                        self.terms.show(self._standing())
                         shown = time.monotonic()
                     time.sleep(0.1)
-        finally:
-            self._stop_all()
+            finally:
+                self._stop_all()
         cells = [unit for unit in self.units if unit.cell is not None]
         return Outcome(
             finished=sum(not unit.left for unit in cells),
             cells=len(cells),
             failed=self.failed,
             left=self._left(),
-            stopped=self.stopped,
+            stopped=self.stop.asked,
         )
 
     def _leave_out(self) -> None:
@@ -160,17 +165,29 @@ class _Sweeping:
                 except ValueError as error:
                     reasons.setdefault(str(error), []).append(unit.name)
         for reason, names in reasons.items():
-            self.say(f"{len(names)} cells are left out: {reason}")
+            self.terms.say(f"{len(names)} cells are left out: {reason}")
             self.failed.update(dict.fromkeys(names, reason))
 
     def _go_on(self) -> bool:
         """Whether there is anything to wait for, and time to do so."""
-        if self.stopped is not None or time.monotonic() > self.end - _SAVING_SECONDS:
+        if self.stop.asked is not None or time.monotonic() > self.end - _SAVING_SECONDS:
             return False
-        return bool(self.running or self._ready())
+        return bool(self.running or self._missing())
 
     def _ready(self) -> list[Unit]:
         """What could begin now, in order of value."""
+        return [unit for unit in self._missing() if not self._is_trained_elsewhere(unit)]
+
+    def _is_trained_elsewhere(self, unit: Unit) -> bool:
+        """Whether another process is at its training: a sweep that was killed leaves its processes behind."""
+        elsewhere = unit.left[:1] == [unit.commands[0]] and unit.commands[0].is_held
+        if elsewhere and unit.name not in self.waited_for:
+            self.waited_for.add(unit.name)
+            self.terms.say(f"{unit.name}: another process is training it, and is waited for")
+        return elsewhere
+
+    def _missing(self) -> list[Unit]:
+        """What is not done, not at work here, and has what it starts from."""
         busy = {running.unit.name for running in self.running}
         return [
             unit
@@ -182,10 +199,10 @@ class _Sweeping:
         ]
 
     def _begin(self) -> None:
-        while len(self.running) < self.jobs and (ready := self._ready()):
+        while len(self.running) < self.terms.jobs and (ready := self._ready()):
             unit = self._fitting(ready)
             todo = unit.left
-            self.say(f"{unit.name}: {todo[0].what}")
+            self.terms.say(f"{unit.name}: {todo[0].what}")
             log = self._open_log(unit)
             self.running.append(_Running(unit=unit, todo=todo, process=self._start(todo[0], log), log=log))
 
@@ -204,10 +221,13 @@ class _Sweeping:
         return path.open("ab")
 
     def _start(self, command: Command, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.jobs))
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.terms.jobs))
+        arguments = command.begin()
+        log.write(f"{PROMPT}unspoken {shlex.join(arguments)}\n".encode())
+        log.flush()
         # A session of its own: Ctrl-C reaches this process alone, which then asks all others to stop.
         return subprocess.Popen(
-            [sys.executable, "-m", "unspoken", *command.begin()],
+            [sys.executable, "-m", "unspoken", *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -221,10 +241,12 @@ class _Sweeping:
             if code is None:
                 continue
             command = running.command
+            if code != 0:
+                command.mend()
             if not command.is_done:
                 said = self._last_line(running)
                 self.failed[running.unit.name] = f"{command.what} ended with exit code {code}: {said}"
-                self.say(f"{running.unit.name}: FAILED: {self.failed[running.unit.name]}")
+                self.terms.say(f"{running.unit.name}: FAILED: {self.failed[running.unit.name]}")
                 self._end(running)
                 continue
             self.times.add(command, time.monotonic() - running.began)
@@ -241,22 +263,21 @@ class _Sweeping:
         self.running.remove(running)
 
     def _last_line(self, running: _Running) -> str:
-        running.log.flush()
-        lines = Path(running.log.name).read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        last = Path(running.log.name).read_text(errors="replace").strip().splitlines()[-1]
+        return "it said nothing" if last.startswith(PROMPT) else last
 
     def _complete(self, unit: Unit) -> None:
         if unit.cell is None:
-            self.say(f"{unit.name}: trained")
+            self.terms.say(f"{unit.name}: trained")
             return
         self._keep(unit.cell)
         cells = [other for other in self.units if other.cell is not None]
         done = sum(not other.left for other in cells)
-        self.say(f"[{done}/{len(cells)}] {about_cell(self.runs / unit.cell.name)}; left: {self._left()}")
+        self.terms.say(f"[{done}/{len(cells)}] {about_cell(self.runs / unit.cell.name)}; left: {self._left()}")
 
     def _keep(self, cell: Cell) -> None:
-        if self.kept is not None:
-            keep(self.runs / cell.name, cell, self.kept)
+        if self.terms.kept is not None:
+            keep(self.runs / cell.name, cell, self.terms.kept)
 
     def _left(self) -> str:
         expected = [self.times.left(unit.left) for unit in self.units if unit.left]
@@ -264,7 +285,7 @@ class _Sweeping:
         if not expected:
             return "nothing"
         unknown = len(expected) - len(known)
-        about = f"about {duration(sum(known) / self.jobs)}" if known else ""
+        about = f"about {duration(sum(known) / self.terms.jobs)}" if known else ""
         more = f"{unknown} of unknown length" if unknown else ""
         return " and ".join(part for part in (about, more) if part)
 
@@ -276,32 +297,23 @@ class _Sweeping:
             parts.append(f"{running.unit.name} {running.command.what}{step}")
         return f"{'; '.join(parts)} | left: {self._left()}"
 
-    @contextmanager
-    def _asked_to_stop(self) -> Iterator[None]:
-        def ask(number: int, frame: object) -> None:
-            self.stopped = self.stopped or signal.Signals(number)
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def _stop_all(self) -> None:
         """Asks all processes to stop, waits, and keeps what they leave."""
         for running in self.running:
             running.process.terminate()
         until = time.monotonic() + _PATIENCE_SECONDS
-        for running in list(self.running):
+        for running in self.running:
             try:
                 running.process.wait(max(1.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 running.process.kill()
                 running.process.wait()
+            running.log.close()
+        # What follows writes, and a full disk may end it: by now no process is left behind.
+        for running in list(self.running):
             if running.command.is_done:
                 self.times.add(running.command, time.monotonic() - running.began)
             cell = running.unit.cell
             if cell is not None and (self.runs / cell.name / "config.json").is_file():
                 self._keep(cell)
-            self._end(running)
+            self.running.remove(running)

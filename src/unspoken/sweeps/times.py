@@ -6,6 +6,7 @@ else of any; before the first of its kind has ended nothing is expected.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,6 @@ import msgspec
 
 from unspoken.reports import append_line
 from unspoken.sweeps.work import Command
-from unspoken.tasks.rows import read_rows
 
 
 @final
@@ -54,15 +54,14 @@ def progress(run: Path) -> Trained | None:
 
 @final
 class Times:
-    """What commands took so far.
-
-    Raises:
-        ValueError: a line of the file cannot be read; the message names it.
-    """
+    """What commands took so far; a line that cannot be read, half written on a full disk say, tells nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._took = list(read_rows(path, Took)) if path.is_file() else []
+        self.took: list[Took] = []
+        for text in path.read_bytes().splitlines() if path.is_file() else []:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                self.took.append(msgspec.json.decode(text, type=Took))
 
     def add(self, command: Command, seconds: float) -> None:
         """Notes a command that has ended; a training says itself what it took, over all the times it was resumed."""
@@ -70,7 +69,7 @@ class Times:
             trained = progress(command.run)
             seconds = seconds if trained is None else trained.seconds
         took = Took(recipe=command.recipe, kind=command.kind, what=command.what, seconds=round(seconds, 1))
-        self._took.append(took)
+        self.took.append(took)
         append_line(self._path, msgspec.to_builtins(took))
 
     def left(self, commands: Iterable[Command]) -> float | None:
@@ -86,7 +85,7 @@ class Times:
         return total
 
     def _expected(self, command: Command) -> float | None:
-        alike = [took for took in self._took if (took.kind, took.what) == (command.kind, command.what)]
+        alike = [took for took in self.took if (took.kind, took.what) == (command.kind, command.what)]
         task = command.recipe.rpartition("/")[0]
         for chosen in (
             [took for took in alike if took.recipe == command.recipe],

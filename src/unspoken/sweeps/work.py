@@ -6,6 +6,7 @@ anywhere, killed or on another day, goes on with what is missing, and nothing is
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Literal, final
 
 from unspoken.config import After, RunConfig
-from unspoken.durable import write_whole
+from unspoken.durable import partial_name, write_whole
+from unspoken.locks import FILE_NAME, FolderLock
+from unspoken.records import read_summary
 from unspoken.sweeps.base import Cell
 
 Kind = Literal["train", "eval", "probe", "audit"]
@@ -40,6 +43,26 @@ class Command:
     @property
     def is_done(self) -> bool:
         return self.done.exists()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether some process trains in the run folder, or is making it."""
+        for folder in (self.run, partial_name(self.run)):
+            if (folder / FILE_NAME).is_file():
+                try:
+                    with contextlib.suppress(FileNotFoundError), FolderLock(folder):
+                        pass
+                except ValueError:
+                    return True
+        return False
+
+    def mend(self) -> None:
+        """Removes a summary that cannot be read, as a full disk leaves it: the evaluation is not done after all."""
+        if self.kind == "eval" and self.is_done:
+            try:
+                read_summary(self.done.parent)
+            except ValueError:
+                self.done.unlink()
 
     def begin(self) -> tuple[str, ...]:
         """The arguments as things stand now; removes what a killed one left half done."""
@@ -106,7 +129,7 @@ def describe(cells: Iterable[Cell], runs: Path) -> None:
             )
         file = _config_file(folder)
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.is_file() or RunConfig.load(file) != unit_config:
+        if not file.is_file() or file.read_bytes() != unit_config.to_json():
             write_whole(file, unit_config.to_json())
 
 
