@@ -13,10 +13,10 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 from jaxtyping import install_import_hook
 
-_hook = install_import_hook(
-    [f"unspoken.{name}" for name in ("batch", "backbones", "blocks", "generate", "model", "slots", "walk")],
-    "beartype.beartype",
-)
+SHAPED = ("backbones", "batch", "blocks", "generate", "geometry", "model", "slots", "tree", "walk")
+"""The modules that annotate shapes."""
+
+_hook = install_import_hook([f"unspoken.{name}" for name in SHAPED], "beartype.beartype")
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402

@@ -10,18 +10,19 @@ import json
 import pkgutil
 import subprocess
 import sys
+from abc import ABC
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 import unspoken
-from unspoken.methods import Method
-from unspoken.specs import ModelSpec, TokenizerSpec
-from unspoken.tasks.base import Task
+from conftest import SHAPED
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "unspoken"
 FILES = sorted(SOURCE.rglob("*.py"))
+MOST_LINES = 400
 
 each_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(SOURCE)) for path in FILES])
 
@@ -83,20 +84,32 @@ def test_nobody_asks_hasattr(path: Path) -> None:
     assert "hasattr" not in names
 
 
-def _all_subclasses(cls: type) -> list[type]:
-    return [found for child in cls.__subclasses__() for found in (child, *_all_subclasses(child))]
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "results", "examples"])
+def test_files_fit_a_reader(folder: str) -> None:
+    """Guards against files that nobody reads whole: what has grown beyond 400 lines is two things."""
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert lengths
+    assert {str(path): length for path, length in lengths.items() if length > MOST_LINES} == {}
 
 
-@pytest.mark.parametrize("base", [Method, Task, ModelSpec, TokenizerSpec])
-def test_classes_are_abstract_or_final(base: type) -> None:
+def test_shapes_are_checked_wherever_they_are_written() -> None:
+    """Guards annotations of shapes against being decoration: what uses them is on the list that conftest checks."""
+    using = {path.stem for path in SOURCE.glob("*.py") if "from jaxtyping import" in path.read_text()}
+    assert using == set(SHAPED)
+    assert not [path for path in FILES if path.parent != SOURCE and "from jaxtyping import" in path.read_text()]
+
+
+def test_classes_are_abstract_or_final() -> None:
     """Guards against inheriting from something that runs: an overridden half of a method is a bug nobody sees."""
     for module in pkgutil.walk_packages(unspoken.__path__, "unspoken."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    classes = [cls for cls in _all_subclasses(base) if cls.__module__.startswith("unspoken.")]
-    assert len(classes) >= 2
+    ours = [module for name, module in sys.modules.items() if name.startswith("unspoken.")]
+    found = {cls for module in ours for cls in vars(module).values() if inspect.isclass(cls)}
+    classes = [cls for cls in found if cls.__module__.startswith("unspoken.")]
+    assert len(classes) > 300
     for cls in classes:
-        assert vars(cls).get("__final__", False) != inspect.isabstract(cls), cls
-    for cls in classes:
+        abstract = inspect.isabstract(cls) or ABC in cls.__bases__ or Protocol in cls.__bases__
+        assert bool(vars(cls).get("__final__", False)) != abstract, f"{cls}: expected @final, or ABC among its bases"
         for parent in cls.__mro__[1:]:
             assert not vars(parent).get("__final__", False), f"{cls} inherits from the final {parent}"

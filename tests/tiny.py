@@ -222,3 +222,8 @@ def tokenizer_of(words: Sequence[str], *, extra: Sequence[str] = ()) -> PreTrain
         extra_special_tokens=list(extra),
         clean_up_tokenization_spaces=False,
     )
+
+
+def trainable(lm: PreTrainedModel) -> dict[str, torch.nn.Parameter]:
+    """What is trained of a model, by name."""
+    return {name: weight for name, weight in lm.named_parameters() if weight.requires_grad}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,6 +23,7 @@ from unspoken.layout import IGNORE_INDEX, Layout
 T = TypeVar("T")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """Columns `start` to `stop` of one forward pass; somebody reads the output of the last `keep` of them."""
@@ -38,6 +39,7 @@ class Span:
         return slice(self.start, self.stop)
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How a batch is walked through: its passes, and which outputs are read. C counts all passes' kept columns."""
@@ -153,6 +155,7 @@ def _order(is_thought: Bool[Tensor, "B T"]) -> tuple[Tensor, Tensor] | None:
     return order, columns.gather(1, order)
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """A padded batch; every tensor is (B, T)."""

@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import final
 
 import msgspec
 from huggingface_hub import EvalResult, ModelCardData
@@ -27,10 +28,12 @@ FILE_NAME = "README.md"
 OURS = "<!-- Made by unspoken of unspoken.json, again after each evaluation; remove this line to write it yourself. -->"
 
 
+@final
 class _Config(msgspec.Struct):
     architectures: list[str] = []
 
 
+@final
 class _Tensor(msgspec.Struct):
     shape: list[int] = []
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import msgspec
 from safetensors import SafetensorError, safe_open
@@ -32,6 +32,7 @@ from unspoken.optimizers import load_optimizer_state, optimizer_state
 FORMAT = 2
 
 
+@final
 class Position(msgspec.Struct, kw_only=True):
     """Where a training is: all loop state that is not a tensor."""
 
@@ -51,6 +52,7 @@ class Position(msgspec.Struct, kw_only=True):
     """Their targets."""
 
 
+@final
 class _State(msgspec.Struct, kw_only=True):
     position: Position
     optimizer_groups: list[dict[str, Any]]
@@ -61,6 +63,7 @@ class _State(msgspec.Struct, kw_only=True):
     cuda_rng: tuple[str, ...] = ()
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """What a checkpoint says besides weights and optimizer state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +24,7 @@ MOST = 64
 """Problems looked at: enough for a mean, few enough not to be noticed beside a validation's decoding."""
 
 
+@final
 class Abandoned(Exception):
     """A validation in whose middle some process was asked to stop, by signal number `asked`."""
 

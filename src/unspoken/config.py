@@ -79,6 +79,7 @@ class Muon(OptimizerSpec):
             raise ValueError(f"optimizer.momentum must be at least 0 and below 1, got {self.momentum}")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The learning rate over time, as a factor of `optimizer.lr`. Published: constant, no warm-up."""
@@ -120,6 +121,7 @@ class Schedule:
         return self.floor + (1 - self.floor) * shape
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class BatchSize:
     """How many rows a step sees."""
@@ -145,6 +147,7 @@ class BatchSize:
                 raise ValueError(f"batch.{name} must be at least 1, got {value}")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Validation:
     """When accuracy on the validation split is measured, by greedy decoding."""
@@ -165,6 +168,7 @@ class Validation:
             raise ValueError(f"validation.stop_at is a share above 0 and at most 1, got {self.stop_at}")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """A run, completely. Two runs with the same config, code and hardware are the same run."""

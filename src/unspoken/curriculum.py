@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 ResetOptimizer = Literal["epoch", "stage", "never"]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Curriculum:
     """How long each stage lasts, and which comes first.

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import msgspec
 
@@ -24,6 +24,7 @@ LONGEST_NAME = 45
 """Characters of a run's name in a line of the legend, which has no room for more."""
 
 
+@final
 class Line(msgspec.Struct, frozen=True):
     """A line of `metrics.jsonl`: a step has a loss (null where it was no number), a validation an accuracy."""
 
@@ -41,6 +42,7 @@ class Line(msgspec.Struct, frozen=True):
         return self.accuracy if self.final_accuracy is None else self.final_accuracy
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """One run."""

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from math import ceil, sqrt
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+@final
 class TrainingData:
     """The training split of a run, laid out on demand."""
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +32,7 @@ from unspoken.tasks.hops import Hops
 from unspoken.train import Interrupted, fit
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """Some recipes on one task, compared."""

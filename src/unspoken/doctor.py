@@ -52,6 +52,7 @@ ROOM_NEEDED = 2 * 2**30
 MANIFEST = "MANIFEST.md"
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one check found."""
@@ -64,6 +65,7 @@ class Finding:
     """What to do about it."""
 
 
+@final
 class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the self-test gave."""
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import msgspec
 
@@ -26,6 +26,7 @@ PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
+@final
 class Validated(msgspec.Struct, frozen=True):
     """A line of `metrics.jsonl`; only the lines of a validation have an accuracy."""
 
@@ -35,6 +36,7 @@ class Validated(msgspec.Struct, frozen=True):
     accuracy: float | None = None
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """One panel of a figure: runs of one task."""

@@ -26,6 +26,7 @@ from unspoken.batch import Batch, Span
 from unspoken.walk import Columns, FeedBack, walk
 
 
+@final
 @dataclass(kw_only=True)
 class Written:
     """What a prompt was answered with, and this row's share of the time it took, in seconds."""
@@ -39,6 +40,7 @@ class Written:
     """Everything after the last thought, the tokens that end the prompt included."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the next token is drawn from the logits. The defaults of the optional fields leave the distribution alone.

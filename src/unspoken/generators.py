@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from typing import Any
+from typing import Any, final
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 
+@final
 class Generators(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process's generators; None: as they are."""
 

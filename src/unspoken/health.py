@@ -22,6 +22,7 @@ _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "bad_allo
 """What libraries say, in lower case: CUDA, torch's CPU allocator on Linux and on Windows, C++, cuBLAS."""
 
 
+@final
 class WentWrong(Exception):
     """A step after which training makes no sense."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 IGNORE_INDEX = -100
 """Label of a position that carries no loss (Hugging Face's and torch's own convention)."""
@@ -23,6 +24,7 @@ MARKERS = {
 """Names as in the published code; `<|pause|>` is ours."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
     """A tokenized example: the question, the steps of the written chain, and the answer."""
@@ -38,6 +40,7 @@ class Tokens:
         return [token for step in self.steps for token in step]
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marks:
     """Ids of the tokens a method may insert."""
@@ -52,6 +55,7 @@ class Marks:
     """Learned pause token, `<|pause|>`."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """Model input and target of one example at one stage; three lists of the same length.

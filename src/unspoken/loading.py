@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, final
 
 import torch
 
@@ -28,6 +28,7 @@ from unspoken.layout import IGNORE_INDEX, Layout
 T = TypeVar("T")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class StepData:
     """What one process needs for one optimizer step."""
@@ -130,6 +131,7 @@ def stream(
             )
 
 
+@final
 class Ahead(Generic[T]):
     """The items of an iterator in their order, made by one thread up to `depth` items before they are asked for.
 
@@ -181,6 +183,7 @@ class Ahead(Generic[T]):
             self._made.put(error)
 
 
+@final
 class Window:
     """Sums since the last report; tensors stay on the device until it is due."""
 

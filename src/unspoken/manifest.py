@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import final
 
 import msgspec
 
 FILE_NAME = "manifest.json"
 
 
+@final
 class DamagedError(ValueError):
     """A folder is not what its manifest says; the message names the file."""
 
 
+@final
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a file must be."""
 
@@ -24,6 +27,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sha256: str
 
 
+@final
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The files of a folder by name."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -40,6 +40,7 @@ from unspoken.tokenization import check_tokenizer, encode
 from unspoken.walk import Columns, FeedBack, complete, itself, summed_loss, walk
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class LatentOutput:
     """What a forward pass gives. Loss is None without labels, logits are None unless asked for.
@@ -59,6 +60,7 @@ class LatentOutput:
     """What has been run, ready to go on."""
 
 
+@final
 class LatentLM(nn.Module):
     """Any Hugging Face causal LM, with continuous thoughts where `is_thought` says so.
 

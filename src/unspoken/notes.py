@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import final
 
 import msgspec
 
@@ -11,6 +12,7 @@ from unspoken.durable import write_whole
 FILE_NAME = "unspoken.json"
 
 
+@final
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was measured on this model: the part of a `Summary` that a reader of its card asks for."""
 
@@ -29,6 +31,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Commit of the code that evaluated."""
 
 
+@final
 class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a model was trained to think. The defaults are those of a model never trained by us."""
 

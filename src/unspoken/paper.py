@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 
+@final
 class Cell(NamedTuple):
     """One cell of the paper's Table 1."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unspoken.reports import StepReport, ValidationReport
 
 
+@final
 class LiveTraining:
     """An observer of `fit` that draws one line; where there is no terminal it prints a line a validation instead."""
 

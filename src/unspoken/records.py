@@ -6,13 +6,14 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
 from unspoken.tasks.rows import read_rows
 
 
+@final
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One evaluated example."""
 
@@ -40,6 +41,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Writing."""
 
 
+@final
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a set of records amounts to."""
 

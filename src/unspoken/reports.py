@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import msgspec
 
 from unspoken.durable import write_whole
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
     """What a logged step looked like."""
@@ -34,6 +35,7 @@ class StepReport:
     """Share of padding in the positions since the last report; this process's, where there are several."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class ValidationReport:
     """What a validation found."""
@@ -63,6 +65,7 @@ class Observer(Protocol):
     def on_validation(self, report: ValidationReport) -> None: ...
 
 
+@final
 class Silent:
     """Watches nothing."""
 
@@ -105,6 +108,7 @@ def forget_lines(path: Path, *, after: int, validations_from: int) -> None:
     write_whole(path, b"".join(kept))
 
 
+@final
 class _Line(msgspec.Struct):
     """What all lines of a run's metrics have."""
 

@@ -8,7 +8,7 @@ transformers to `pytorch_model.bin`, its index files to whatever they name, adap
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, final
 
 import msgspec
 
@@ -21,10 +21,12 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
+@final
 class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
+@final
 class _Config(msgspec.Struct):
     transformers_weights: str | None = None
 

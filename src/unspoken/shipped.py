@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import final
 
 import msgspec
 
 FOLDER = Path(__file__).parent / "shipped_runs"
 
 
+@final
 class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     """Where a shipped run came from."""
 

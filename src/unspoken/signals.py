@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 
+@final
 class Interrupted(Exception):
     """Training was stopped by Ctrl-C or SIGTERM; everything is saved and the message says how to go on."""
 

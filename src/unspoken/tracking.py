@@ -34,6 +34,7 @@ FILE_NAME = "tracking.json"
 PROJECT = "unspoken"
 
 
+@final
 class Tracking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which run of which tracker a run folder belongs to."""
 

@@ -11,8 +11,8 @@
    laid out as in evaluation, go to `best/`, and training ends early where `Validation.stop_at` says so.
 5. Checkpoints carry all state (`checkpoint.py`). Data order, stages and layouts are functions of (seed, epoch, index),
    so resuming means starting at another index. A damaged checkpoint is passed over for the one before. Ctrl-C and
-   SIGTERM finish the step, save, and say how to resume. After a step that went wrong nothing is saved (`health.py`).
-6. At the end the weights go to `final/`, as a folder stock transformers can load.
+   SIGTERM finish the step, save, and say how to resume; after a step that went wrong nothing is saved (`health.py`).
+   At the end the weights go to `final/`, as a folder stock transformers can load.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import signal
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, final
 
 import torch
 from accelerate import Accelerator
@@ -79,6 +79,7 @@ def fit(
         return found.run()
 
 
+@final
 class _Fit:
     """One training's state. `fit` is the way in."""
 
@@ -148,8 +149,7 @@ class _Fit:
         self.spread = spread_of(accelerator, self.bare, self.optimizers)
         self.model, self.optimizers = self.spread.model, self.spread.optimizers
         self.keeper.laid_out(self.spread)
-        on_one_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
-        self.graphs = config.engine == "graphs" and on_one_gpu
+        self.graphs = (config.engine, accelerator.device.type, accelerator.num_processes) == ("graphs", "cuda", 1)
         self.backward: Backward = (
             Replayed(self._loss, accelerator.device) if self.graphs else Launched(self._loss, accelerator.backward)
         )

@@ -79,6 +79,7 @@ class Tree:
         return columns
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Grown:
     """A batch of trees that has been run."""

@@ -98,6 +98,7 @@ class Subject:
         return self.there(stop) & (needed >= self.hops(stop)) if self.there(stop).any() else self.there(stop)
 
 
+@final
 class DoesNotApply(msgspec.Struct, frozen=True, kw_only=True):
     """Why an analysis has nothing to say about a model on a task."""
 
@@ -128,6 +129,7 @@ class Analysis(ABC, Generic[Found]):
         """Lines of Markdown: what was measured, the figures, the numbers with intervals and chance levels."""
 
 
+@final
 class Beaten(msgspec.Struct, frozen=True, kw_only=True):
     """A measure beside what it would be by chance."""
 

@@ -52,6 +52,7 @@ MEASURES = (
 """In the order of the module's table."""
 
 
+@final
 class BreadthMeasure(msgspec.Struct, frozen=True, kw_only=True):
     """One measure at one stop, over problems."""
 
@@ -64,6 +65,7 @@ class BreadthMeasure(msgspec.Struct, frozen=True, kw_only=True):
     """Ours less the other's on those, paired."""
 
 
+@final
 class BreadthStop(msgspec.Struct, frozen=True, kw_only=True):
     """After so many slots."""
 
@@ -76,6 +78,7 @@ class BreadthStop(msgspec.Struct, frozen=True, kw_only=True):
     measures: dict[str, BreadthMeasure]
 
 
+@final
 class BreadthFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ _ROWS_UNEMBEDDED = 256
 """Hidden states unembedded at a time: a large vocabulary takes a megabyte for four of them."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class ThoughtCache:
     """What a model thinks about some problems. A problem with fewer stops than others has NaN beyond its own."""
@@ -126,6 +128,7 @@ def make_cache(
     )
 
 
+@final
 class _Names:
     """Ids of names and of what is written before them, each encoded once."""
 
@@ -140,6 +143,7 @@ class _Names:
         return [self._ids[text] for text in texts]
 
 
+@final
 class _Looked:
     """A problem's tree, and what is read off it."""
 

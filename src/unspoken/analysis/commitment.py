@@ -18,6 +18,7 @@ HELD = (0.5, 0.9)
 """Shares of the values at which one node is said to be what the model has committed to."""
 
 
+@final
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Since when one node has held so much of the values, at that stop and every later one that counts."""
 
@@ -33,6 +34,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """The same for any node of the frontier there."""
 
 
+@final
 class CommitmentFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 
@@ -19,6 +20,7 @@ _LARGEST_MASK = 1 << 26
 """Entries of a batch's mask: rows times columns squared."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Forced:
     """What was written at one stop of one problem."""

@@ -21,6 +21,7 @@ _FEW = 10
 """Means of fewer nodes are not drawn."""
 
 
+@final
 class AtHeight(msgspec.Struct, frozen=True, kw_only=True):
     """Frontier nodes of one height."""
 
@@ -37,6 +38,7 @@ class AtHeight(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of one over the frontier's size: what any of these nodes would have were values even."""
 
 
+@final
 class HeightsFound(msgspec.Struct, frozen=True, kw_only=True):
     """By the stop they are of, "all" first."""
 

@@ -22,6 +22,7 @@ from unspoken.tasks.chains import PathClass
 from unspoken.tasks.equations import ChainClass
 
 
+@final
 class ForcedThoughts(msgspec.Struct, frozen=True, kw_only=True):
     """What is written after k thoughts."""
 
@@ -34,6 +35,7 @@ class ForcedThoughts(msgspec.Struct, frozen=True, kw_only=True):
     """Shares with Wilson intervals; empty where the task has no such classes."""
 
 
+@final
 class InterpolationFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

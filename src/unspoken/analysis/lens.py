@@ -31,6 +31,7 @@ _ROWS = 256
 """States unembedded at a time."""
 
 
+@final
 class Word(msgspec.Struct, frozen=True, kw_only=True):
     """A token and its probability."""
 
@@ -38,6 +39,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
 
 
+@final
 class LensExample(msgspec.Struct, frozen=True, kw_only=True):
     """What one problem's states say; the first problems are shown, not chosen ones."""
 
@@ -50,6 +52,7 @@ class LensExample(msgspec.Struct, frozen=True, kw_only=True):
     """By stop, the top words in language mode."""
 
 
+@final
 class LensStop(msgspec.Struct, frozen=True, kw_only=True):
     """The states after so many slots, over problems."""
 
@@ -69,6 +72,7 @@ class LensStop(msgspec.Struct, frozen=True, kw_only=True):
     """The same of the first word in language mode."""
 
 
+@final
 class LensFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

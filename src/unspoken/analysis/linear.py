@@ -35,6 +35,7 @@ _MOST_ANSWERS = 20
 """Different answers that may be told apart where there is no graph."""
 
 
+@final
 class LinearStop(msgspec.Struct, frozen=True, kw_only=True):
     """Probes of the states after so many slots."""
 
@@ -44,6 +45,7 @@ class LinearStop(msgspec.Struct, frozen=True, kw_only=True):
     """By what is read; the answer's is a share of problems, the others' an AUC. Chance: another problem's labels."""
 
 
+@final
 class LinearFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

@@ -23,6 +23,7 @@ _SHOWN = (1, 2)
 """After how many thoughts the paper looks."""
 
 
+@final
 class ParallelStop(msgspec.Struct, frozen=True, kw_only=True):
     """After so many slots."""
 
@@ -41,6 +42,7 @@ class ParallelStop(msgspec.Struct, frozen=True, kw_only=True):
     """The same, each sorted: a value for every problem."""
 
 
+@final
 class ParallelFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

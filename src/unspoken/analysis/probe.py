@@ -58,6 +58,7 @@ MOST = 2_000
 """Problems looked at unless a number is asked for; intervals are narrow by then."""
 
 
+@final
 class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
     """`probe.json`."""
 

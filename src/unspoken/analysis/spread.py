@@ -23,6 +23,7 @@ _DIRECTIONS = 256
 """States whose nearest embedding is looked for, at most, and random directions beside them."""
 
 
+@final
 class SpreadStop(msgspec.Struct, frozen=True, kw_only=True):
     """States after so many slots."""
 
@@ -39,6 +40,7 @@ class SpreadStop(msgspec.Struct, frozen=True, kw_only=True):
     """Without an interval: it grows with the number of problems, so resampled ones would give less."""
 
 
+@final
 class SpreadFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 from unspoken.layout import Layout, Marks, Tokens, lay_out
 from unspoken.methods import Method
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Stop:
     """One place of a problem."""

@@ -19,6 +19,7 @@ _PROBLEMS = 3
 _PANELS_A_ROW = 2
 
 
+@final
 class TreeNode(msgspec.Struct, frozen=True, kw_only=True):
     """A node and its values by stop."""
 
@@ -33,6 +34,7 @@ class TreeNode(msgspec.Struct, frozen=True, kw_only=True):
     """By stop: the probability that it is named next."""
 
 
+@final
 class SearchTree(msgspec.Struct, frozen=True, kw_only=True):
     """One problem."""
 
@@ -53,6 +55,7 @@ class SearchTree(msgspec.Struct, frozen=True, kw_only=True):
         return {self.root: "asked", self.target: "right", self.neg_target: "wrong"}
 
 
+@final
 class TreesFound(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 

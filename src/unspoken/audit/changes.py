@@ -24,6 +24,7 @@ CLEAN = "clean"
 """The name of the problems left alone, where interventions are named."""
 
 
+@final
 class Destroys(StrEnum):
     """What is no longer there."""
 
@@ -35,6 +36,7 @@ class Destroys(StrEnum):
     QUESTION = "that question and thoughts agree"
 
 
+@final
 class Shown(StrEnum):
     """With which others an intervention is tabled and drawn."""
 
@@ -44,6 +46,7 @@ class Shown(StrEnum):
     SINGLE = "one thought at a time"
 
 
+@final
 class Label(NamedTuple):
     """What an intervention is called, and where it is shown."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from unspoken.analysis import drawing
 from unspoken.analysis.bootstrap import Interval
@@ -204,6 +204,7 @@ FIGURES: dict[str, Callable[[Findings, Path], bool]] = {
 """By the name of their files; each says whether there was anything to draw."""
 
 
+@final
 class _Place(NamedTuple):
     """A row of the figure of other problems."""
 

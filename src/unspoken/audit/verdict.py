@@ -37,6 +37,7 @@ HALF = 0.5
 """Answers follow the thoughts in most problems above this share."""
 
 
+@final
 class Carry(StrEnum):
     """Whether the thoughts carry the answer."""
 
@@ -223,6 +224,7 @@ def shortcuts(clean: Interval, best: tuple[str, Interval] | None, asked: tuple[s
     return Said(question=question, answer="not that it shows", why=what)
 
 
+@final
 class Place(NamedTuple):
     """Other problems, and how a model and the best blind shortcut do there."""
 

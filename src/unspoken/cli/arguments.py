@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, final
 
 import tyro
 
@@ -17,6 +17,7 @@ PROGRAM = "unspoken"
 T = TypeVar("T")
 
 
+@final
 @dataclass(frozen=True)
 class Nothing:
     """No options."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import tyro
 
@@ -13,6 +13,7 @@ from unspoken.cli.arguments import parse
 from unspoken.config import RunConfig
 
 
+@final
 @dataclass(frozen=True)
 class _Audit:
     """Test whether a run uses its thoughts, and write a page with a verdict, figures and records."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import tyro
 
@@ -19,6 +19,7 @@ NUM_FINDINGS = 20
 """Findings `validate` prints; the rest is counted."""
 
 
+@final
 @dataclass(frozen=True)
 class _Validate:
     """Check a file: what is wrong where, what it becomes as tokens, what would not fit."""
@@ -91,6 +92,7 @@ def _counter(name: str) -> _Counter | None:
         return None
 
 
+@final
 class _Counter:
     """Counts tokens with a named tokenizer.
 
@@ -121,6 +123,7 @@ class _Counter:
         return encode(texts, self._tokenizer)
 
 
+@final
 @dataclass(frozen=True)
 class _Audit:
     """Audit a data set: what could be had without solving it."""

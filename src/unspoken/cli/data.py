@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, final
 
 import tyro
 
@@ -41,6 +41,7 @@ def _overview() -> str:
     return "\n".join([f"usage: {PROGRAM} data ACTION ...", "", *lines, "", f"{PROGRAM} data ACTION --help tells more."])
 
 
+@final
 @dataclass(frozen=True)
 class _Make:
     """Make problems."""
@@ -99,6 +100,7 @@ def make(args: Sequence[str]) -> None:
     print(f"{options.num} problems: {options.out}")
 
 
+@final
 @dataclass(frozen=True)
 class _Show:
     """Show one row as the model gets it."""
@@ -167,6 +169,7 @@ def picture(written: Written, method: Method, stage: int) -> str:
     return "... " + " ".join(shown) + ("]" if inside else "")
 
 
+@final
 @dataclass(frozen=True)
 class _Stats:
     """Measure a data set: every figure with its standard error."""
@@ -223,6 +226,7 @@ def _table(header: list[str], rows: list[list[str]], form: Literal["text", "md",
             print("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]))
 
 
+@final
 @dataclass(frozen=True)
 class _Convert:
     """Write a data set in another format."""

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import final
 
 from unspoken.cli.arguments import PROGRAM, parse, working
 
 
+@final
 @dataclass(frozen=True)
 class _Doctor:
     """Check this machine: libraries, devices, disk, data, and a self-test of some seconds."""

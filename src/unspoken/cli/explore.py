@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import tyro
 
@@ -14,6 +14,7 @@ from unspoken.cli.arguments import parse
 from unspoken.config import RunConfig
 
 
+@final
 @dataclass(frozen=True)
 class _Explore:
     """Make one HTML page on which to step through the thoughts of a run; it needs no network."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, final
 
 import tyro
 
 from unspoken.cli.arguments import PROGRAM, parse, working
 
 
+@final
 @dataclass(frozen=True)
 class _Import:
     """Take over weights that the published implementation saved, as a model folder of ours."""

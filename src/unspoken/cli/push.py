@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import tyro
 
@@ -13,6 +13,7 @@ from unspoken.cli.arguments import parse, working
 from unspoken.config import RunConfig
 
 
+@final
 @dataclass(frozen=True)
 class _Push:
     """Upload a run's model with its card to the Hugging Face hub."""

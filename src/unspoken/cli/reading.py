@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, final
 
 import tyro
 
@@ -14,6 +14,7 @@ from unspoken.tasks.own import Columns, OwnFile
 from unspoken.tasks.rows import data_root
 
 
+@final
 @dataclass(frozen=True)
 class Read:
     """What to read."""

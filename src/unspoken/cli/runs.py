@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, final
 
 import tyro
 
@@ -36,6 +36,7 @@ def list_(args: Sequence[str]) -> None:
         print(f"{name:<{width}}  {what}")
 
 
+@final
 @dataclass(frozen=True)
 class _Show:
     """Show a recipe or run, every field resolved."""
@@ -69,6 +70,7 @@ def _config_of(what: str) -> RunConfig:
     return RunConfig.load(Path(what) / "config.json") if Path(what).is_dir() else find_recipe(what)
 
 
+@final
 @dataclass(frozen=True)
 class _Train:
     """Train a recipe, or continue a run."""
@@ -84,6 +86,7 @@ class _Train:
     """A tracker to send metrics to as well; metrics.jsonl is always written."""
 
 
+@final
 @dataclass(frozen=True)
 class _Resume:
     """Continue a run from its newest checkpoint."""
@@ -158,6 +161,7 @@ def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, 
     console.print(f"trained: {out / 'final'}; now: {PROGRAM} eval {out}", soft_wrap=True)
 
 
+@final
 @dataclass(frozen=True)
 class _Eval:
     """Evaluate a run on a split of its task, and write records."""
@@ -261,6 +265,7 @@ def _describe(summary: Summary) -> str:
     )
 
 
+@final
 @dataclass(frozen=True)
 class _Table:
     """Put evaluated runs into a table in the shape of the paper's Table 1."""
@@ -314,6 +319,7 @@ def env(args: Sequence[str]) -> None:
     print(json.dumps(found, indent=2))
 
 
+@final
 @dataclass(frozen=True)
 class _Demo:
     """Train and compare small models in two acts, and show what thoughts buy."""

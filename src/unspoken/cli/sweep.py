@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import final
 
 from unspoken.cli.arguments import PROGRAM, leading, parse
 from unspoken.sweeps import SWEEPS, find_sweep
 from unspoken.sweeps.base import Sweep
 
 
+@final
 @dataclass(frozen=True)
 class _Sweep:
     """Run what is missing of a sweep, the most valuable cells first; call it again to go on."""

@@ -10,6 +10,7 @@ from typing import final
 from unspoken.tasks.base import Example
 
 
+@final
 class Group(StrEnum):
     """What a way of answering leaves out."""
 

@@ -57,7 +57,8 @@ def _cells(where: str, rows: Sequence[str], asked: tuple[str, ...], seed: int = 
     for row in rows:
         config = find_recipe(f"{where}/{row}").with_seed(seed)
         yield Cell(
-            config=replace(config, precision="bf16"),
+            # A checkpoint of this size is a gigabyte and a half; a run that is asked to stop writes one anyway.
+            config=replace(config, precision="bf16", checkpoint_every=1_000),
             asked=asked,
             looked=500,
             beside=f"{where.replace('/', '-')}-cot-seed{seed}",

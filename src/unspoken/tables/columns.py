@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
+from typing import final, get_args
 
 from unspoken.config import to_builtins
 from unspoken.paper import METHOD_NAMES, Cell, counterpart, published_problems, table1
@@ -19,6 +19,7 @@ ABSENT = "-"
 """A cell with nothing in it."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A heading and how a row's cell is written."""
@@ -95,6 +96,7 @@ def _written(cell: Cell) -> str:
     return f"{cell.accuracy}" + ("" if cell.deviation is None else f" ± {cell.deviation}")
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """How far our accuracy is from the paper's."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 from unspoken.tables.columns import ABSENT, Column, accuracy_cell, columns, method_cell, paper_cell, tokens_cell
 from unspoken.tables.rows import Row, place
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Grid:
     """A table as text, not yet in any format."""
@@ -21,6 +23,7 @@ class Grid:
     body: tuple[tuple[str, ...], ...]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class TaskGroup:
     """The rows of one task: a group of columns, or a column of a figure."""

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import msgspec
 
@@ -19,16 +19,19 @@ Verdict = Literal["yes", "partly", "no", "cannot be told"]
 """Whether thoughts carry the answer: the values of `unspoken.audit.verdict.Carry`, which lies above and needs numpy."""
 
 
+@final
 class _Findings(msgspec.Struct, frozen=True):
     carries: Verdict
 
 
+@final
 class _Audited(msgspec.Struct, frozen=True):
     """As much of `audit.json` as a table shows."""
 
     findings: _Findings
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run folder, as far as a table tells of it."""
@@ -43,6 +46,7 @@ class Run:
     """Whether the audit of the same name says that thoughts carry the answer; None: there is no such audit."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One method on one task, over one or more seeds."""

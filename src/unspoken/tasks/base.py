@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, overload
+from typing import Any, ClassVar, Literal, Self, final, overload
 
 from unspoken.tasks.graphs import Graph
 from unspoken.tasks.rows import data_file
@@ -23,6 +23,7 @@ Measure = float | str | tuple[str, ...]
 """A number, whose mean counts; a category, whose share counts; or the categories of several things in one example."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """One problem, under the published JSON keys."""
@@ -34,6 +35,7 @@ class Example:
     """What the task itself needs to judge or redraw the example (a graph, say). Never shown to the model."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
     """An example as the text a model reads and writes, before tokenization."""
@@ -44,6 +46,7 @@ class Written:
     """Without the end-of-text token; that is appended as an id."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Naming:
     """How a chain would go on to name each node of a problem's graph."""
@@ -281,6 +284,7 @@ class Generator(ABC):
         return Generated(self.draw, num=num, seed=f"{self.name}/{seed}" + ("" if split == "train" else f"/{split}"))
 
 
+@final
 class Generated(Sequence[Example]):
     """`num` examples made on demand; example i depends on (seed, i) alone, so nothing is stored and any order works."""
 

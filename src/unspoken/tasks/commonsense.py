@@ -57,6 +57,7 @@ class HeldOut(FileTask):
         return text.rpartition("#")[2].strip()
 
 
+@final
 class Choice(msgspec.Struct, frozen=True):
     """One of the answers offered."""
 
@@ -64,6 +65,7 @@ class Choice(msgspec.Struct, frozen=True):
     text: str
 
 
+@final
 class Asked(msgspec.Struct, frozen=True):
     """The question of a published row."""
 
@@ -72,6 +74,7 @@ class Asked(msgspec.Struct, frozen=True):
     question_concept: str = ""
 
 
+@final
 class CommonsenseQARow(msgspec.Struct, frozen=True):
     """A row as published (`question` an object), as on the hub (`question` a text, `choices` beside it), or as we write
     it: `question` with its choices and `answer`, as in Coconut JSON, and `choices` once more, in an object.
@@ -208,6 +211,7 @@ def _asked(row: CommonsenseQARow) -> tuple[str, list[tuple[str, str]]]:
         ) from error
 
 
+@final
 class StrategyQARow(msgspec.Struct, frozen=True):
     """A row as published, or with a chain of the user's own as `steps`; `answer` may also be Yes or No, True or False.
 

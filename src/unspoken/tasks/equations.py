@@ -155,6 +155,7 @@ def _unit(side: str) -> Fraction | None:
     return unit / 100 if literal.group().endswith("%") else unit
 
 
+@final
 class _NotAnExpression(Exception):
     """Raised while parsing."""
 

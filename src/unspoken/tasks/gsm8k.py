@@ -34,6 +34,7 @@ from unspoken.tasks.numbers import EXACT, plain, read_number, same_number
 _BRACKETED = re.compile(r"<<[^>]+>>")
 
 
+@final
 class ProblemRow(msgspec.Struct, frozen=True):
     """A row of any of the JSON formats; which fields are there says which format it is."""
 

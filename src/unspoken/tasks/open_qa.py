@@ -23,6 +23,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
+@final
 class OpenQARow(msgspec.Struct, frozen=True):
     """A row of NQ-open. Other collections call the list `answers`, and may have one of them as `answer`; a chain is
     optional."""

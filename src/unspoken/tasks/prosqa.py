@@ -41,6 +41,7 @@ CONCEPTS: tuple[str, ...] = tuple(_CONCEPTS.split())
 _WORD = re.compile(r"\w+")
 
 
+@final
 class ProsQARow(msgspec.Struct, frozen=True):
     """A row of the published files: the same fields in the same order."""
 

@@ -7,13 +7,14 @@ import gzip
 import os
 import zlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 import msgspec
 
 Row = TypeVar("Row")
 
 
+@final
 class QuestionRow(msgspec.Struct, frozen=True):
     """A row in the published format; unknown fields are ignored."""
 
