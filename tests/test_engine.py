@@ -285,33 +285,6 @@ def test_room_for_targets_changes_no_loss() -> None:
     assert_close(filled, exact, within=1e-12)
 
 
-@pytest.mark.gpu
-def test_replayed_steps_equal_launched_ones(tmp_path: Path) -> None:
-    """Guards graphs: what a recording has frozen, a gradient dropped between steps, tensors that were not copied."""
-    found: dict[Engine, list[float]] = {}
-    engines: list[Engine] = ["fast", "graphs"]
-    for engine in engines:
-        fit(replace(tiny(), engine=engine), tmp_path / engine)
-        found[engine] = losses(tmp_path / engine)
-    assert found["graphs"] == pytest.approx(found["fast"], rel=1e-4)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_replayed_decoding_equals_launched(family: str) -> None:
-    """Guards graphs of decoding steps, with rows that leave and join."""
-    lm = build(family, dtype=torch.float32)
-    lm.cuda()
-    some = rows(*RAGGED, *RAGGED, seed=3)
-    stop = list(range(0, 70, 7))
-    found: dict[Engine, list[list[int]]] = {}
-    engines: list[Engine] = ["fast", "graphs"]
-    for engine in engines:
-        written = LatentLM(lm, engine=engine).eval().write(some, max_new_tokens=9, rows=3, eos_token_id=stop)
-        found[engine] = [one.tokens for one in written]
-    assert found["graphs"] == found["fast"]
-
-
 # The processor
 
 

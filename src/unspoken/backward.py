@@ -64,16 +64,28 @@ class Replayed(Backward):
         self._seen: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, _Recorded] = {}
         self._pool: Any = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)
 
     def __call__(self, batch: Batch, scale: float | Tensor) -> Tensor:
-        batch = alike(batch)
+        # Launched, recorded and replayed in one stream: autograd adds a gradient up in the stream in which the weight
+        # was first used, and a recording must not reach into another one.
+        caller = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(caller)
+        with torch.cuda.stream(self._stream):
+            loss = self._run(alike(batch), scale)
+        caller.wait_stream(self._stream)
+        return loss
+
+    def _run(self, batch: Batch, scale: float | Tensor) -> Tensor:
         key = shape_of(batch)
         self._seen[key] += 1
         recorded = self._graphs.get(key)
         if recorded is None:
             if self._seen[key] < 2 or len(self._graphs) >= _MOST_GRAPHS:
                 return self._launched(batch.to(self._device), scale)
-            recorded = self._graphs[key] = _Recorded(self._launched, batch.to(self._device), self._pool)
+            recorded = self._graphs[key] = _Recorded(
+                self._launched, batch.to(self._device), pool=self._pool, stream=self._stream
+            )
         return recorded.replay(batch, scale)
 
 
@@ -81,12 +93,13 @@ class Replayed(Backward):
 class _Recorded:
     """One graph and the tensors it reads."""
 
-    def __init__(self, backward: Launched, batch: Batch, pool: Any) -> None:
+    def __init__(self, backward: Launched, batch: Batch, *, pool: Any, stream: torch.cuda.Stream) -> None:
         self._batch = batch
         self._scale = torch.ones((), device=batch.input_ids.device)
         self._graph = torch.cuda.CUDAGraph()
-        # The shape has been launched before, which warmed up libraries and made the gradients' tensors.
-        with torch.cuda.graph(self._graph, pool=pool):
+        # The shape has been launched before, which warmed up libraries and made the gradients' tensors. Meanwhile
+        # another thread makes and pins the next batches, which it may: what is forbidden is so for this thread alone.
+        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             self._loss = backward(batch, self._scale)
 
     def replay(self, batch: Batch, scale: float | Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Int
@@ -329,6 +329,8 @@ class _Graphs:
 
     def __init__(self) -> None:
         self._graphs: dict[tuple[int, _Step], torch.cuda.CUDAGraph] = {}
+        # Steps leave their results in buffers of their own, so what they need in between can be shared.
+        self._pool: Any = torch.cuda.graph_pool_handle()
 
     def run(self, step: Callable[[], None], key: tuple[int, _Step]) -> None:
         graph = self._graphs.get(key)
@@ -336,7 +338,8 @@ class _Graphs:
             # The first run is for real and warms up; recording runs nothing.
             step()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # Validation decodes while another thread makes and pins batches; see `backward._Recorded`.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 step()
             self._graphs[key] = graph
         else:

@@ -88,10 +88,12 @@ def complete(
     for name, tensor in others.items():
         if tensor.shape != input_ids.shape:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(input_ids.shape)} as input_ids")
-    # The width bounds every position, so the check needs no value from the device in the usual case.
+    # The width bounds every position, so the check needs no value from the device in the usual case. A step that is
+    # recorded as a graph may ask for none; it has been launched before, and checked then.
     if (
         max_positions is not None
         and input_ids.shape[1] > max_positions
+        and not (input_ids.is_cuda and torch.cuda.is_current_stream_capturing())
         and (longest := int(position_ids.max()) + 1) > max_positions
     ):
         raise ValueError(
