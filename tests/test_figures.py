@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from run_folders import hops, run_folder, seeds, summary
+from unspoken.curriculum import Curriculum
 from unspoken.figures import _side_by_side, efficiency
-from unspoken.methods import ShuffledThoughts
-from unspoken.tables import collect
+from unspoken.methods import CoT, ShuffledThoughts
+from unspoken.tables import by_task, collect
+from unspoken.tasks.fork import Fork
 
 
 def test_efficiency_draws_every_row_and_writes_its_data(tmp_path: Path) -> None:
@@ -28,6 +33,48 @@ def test_efficiency_draws_every_row_and_writes_its_data(tmp_path: Path) -> None:
     ]
     assert [(row["tokens"], row["tokens_and_thoughts"]) for row in rows] == [("4", "6")] * 2
     assert float(rows[0]["accuracy"]) - float(rows[0]["low"]) > 0.2
+
+
+def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
+    """Guards pages that are made again: a date or random ids would make a change of every figure, every time."""
+    drawn = [efficiency(collect(seeds(tmp_path / "run", hops(), [3, 1], 4)), tmp_path / name / "f") for name in "ab"]
+    for one, other in zip(*drawn, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.suffix
+
+
+def test_every_task_has_a_panel_of_tokens_above_one_of_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards a figure of many tasks: one that is left out, drawn into another's panel, or at another's figures."""
+    from matplotlib.figure import Figure
+
+    panels: dict[tuple[str, str], set[tuple[float, float]]] = {}
+    save = Figure.savefig
+
+    def measured(self: Figure, *args: Any, **kwargs: Any) -> None:
+        titles = [axis.get_title() for axis in self.axes if axis.get_title()]
+        for i, axis in enumerate(self.axes):
+            marks = [line for line in axis.lines if line.get_markeredgecolor() == "white"]
+            at = {(round(float(x), 6), round(float(y), 6)) for line in marks for x, y in line.get_xydata()}
+            panels[titles[i % len(titles)], axis.get_xlabel()] = at
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", measured)
+    other = hops(recipe="tiny/fork", task=Fork())
+    chain = replace(other, method=CoT(), curriculum=Curriculum(stage_epochs=(1,)))
+    made = [
+        run_folder(tmp_path / "a", hops(), summary(3, 4)),
+        run_folder(tmp_path / "b", other, summary(1, 4, tokens=9.0, seconds_single=0.3)),
+        run_folder(tmp_path / "c", chain, summary(2, 4, thoughts=0.0, tokens=40.0)),
+    ]
+    rows = collect(made)
+    efficiency(rows, tmp_path / "efficiency.png")
+    one, two = (group.title for group in by_task(rows))
+    assert one != two
+    assert panels == {
+        (one, "tokens a problem"): {(6, 75)},
+        (two, "tokens a problem"): {(11, 25), (40, 50)},
+        (one, "seconds a problem at batch 1"): {(0.1, 75)},
+        (two, "seconds a problem at batch 1"): {(0.3, 25), (0.1, 50)},
+    }
 
 
 def test_marks_that_fall_on_one_another_are_set_apart() -> None:

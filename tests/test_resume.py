@@ -23,6 +23,7 @@ from unspoken.methods import Coconut
 from unspoken.model import LatentLM
 from unspoken.recipes import RECIPES
 from unspoken.reports import StepReport
+from unspoken.runs import load_run
 from unspoken.specs import GPT2, Words
 from unspoken.train import Interrupted, fit
 
@@ -119,6 +120,22 @@ def test_a_run_whose_checkpoints_are_gone_says_so(tmp_path: Path) -> None:
         fit(tiny(), tmp_path / "run", resume=True)
     with pytest.raises(ValueError, match="no such run folder"):
         fit(tiny(), tmp_path / "nowhere", resume=True)
+
+
+def test_what_a_sweep_has_kept_is_not_trained_over(tmp_path: Path) -> None:
+    """Guards records: a kept run, whose weights are gone, was trained again in its own folder by the very command that
+    its refusal named."""
+    config = tiny(model=After(first=tiny(max_steps=2)), max_steps=2)
+    run = tmp_path / "run"
+    run.mkdir()
+    config.save(run / "config.json")
+    (run / "metrics.jsonl").write_text('{"kind": "step", "step": 1}\n')
+    before = tree(run)
+    with pytest.raises(ValueError, match=r"no checkpoint to resume from; train it again with .*config\.json --out"):
+        fit(config, run, resume=True)
+    with pytest.raises(ValueError, match=r"only the records of one; train it again with .*config\.json --out"):
+        load_run(run)
+    assert tree(run) == before
 
 
 def test_a_logged_loss_spans_a_stop(tmp_path: Path) -> None:

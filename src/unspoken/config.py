@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from abc import ABC
@@ -281,6 +282,8 @@ class RunConfig:
             raise ValueError(f"{path}: cannot be read: {error.strerror}; is this a run folder?") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
+        if isinstance(data, dict) and "type" not in data and {"model_type", "architectures"} & data.keys():
+            raise ValueError(f"{path.parent}: this is a model folder; {_run_above(path.parent)}")
         try:
             return from_builtins(cls, data, "$")
         except ValueError as error:
@@ -304,6 +307,12 @@ class After(ModelSpec):
 T = TypeVar("T")
 
 
+def _run_above(model: Path) -> str:
+    """What to name instead of a model folder, which a run folder has several of."""
+    run = Path(os.path.normpath(model / ".."))
+    return f"name its run, {run}" if (run / "config.json").is_file() else "name a run folder, which holds it in final/"
+
+
 def to_builtins(value: Any) -> Any:
     """Dataclasses become objects that start with their class name under `type`; the rest is plain JSON."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -323,7 +332,7 @@ def from_builtins(wanted: type[T], data: Any, where: str) -> T:
         ValueError: something does not fit; the message starts with the field's path.
     """
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise ValueError(f'{where}: expected an object with a "type", got {data!r}')
+        raise ValueError(f'{where}: expected an object with a "type", got {_short(data)}')
     found = {c.__name__: c for c in _subclasses(wanted)}
     cls = found.get(data["type"])
     if cls is None:
@@ -355,6 +364,11 @@ def _value(hint: Any, data: Any, where: str) -> Any:
         return msgspec.convert(data, hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _short(data: Any) -> str:
+    shown = repr(data)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def _subclasses(cls: type) -> list[type]:

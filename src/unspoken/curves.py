@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 import msgspec
 
-from unspoken.figures import MARKERS, PALETTE
+from unspoken.figures import MARKERS, PALETTE, write_figure
 from unspoken.tasks.rows import read_rows
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
         axis.grid(axis="y", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     _legend(figure, above, columns=1 + (len(curves) > 3))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=200)
-    figure.savefig(path.with_suffix(".svg"))
+    write_figure(figure, path, dpi=200)
     _write_csv(curves, path.with_suffix(".csv"))
 
 

@@ -63,7 +63,7 @@ def accuracy_by_stage(panels: Sequence[Panel], path: Path) -> None:
         axis.set(title=panel.title, xlabel="training step (ring: a new stage)", ylim=(-3, 103))
         axis.legend(loc="best", frameon=False)
     axes[0].set_ylabel("validation accuracy at the current stage, %")
-    _save(figure, path)
+    write_figure(figure, path, dpi=160)
 
 
 def accuracy_bars(panels: Sequence[tuple[str, Sequence[Row]]], path: Path) -> None:
@@ -84,7 +84,7 @@ def accuracy_bars(panels: Sequence[tuple[str, Sequence[Row]]], path: Path) -> No
         axis.set(title=title, ylim=(0, 112))
         axis.set_yticks(range(0, 101, 20))
     axes[0].set_ylabel("test accuracy, %")
-    _save(figure, path)
+    write_figure(figure, path, dpi=160)
 
 
 def efficiency(rows: Sequence[Row], path: Path) -> list[Path]:
@@ -101,7 +101,7 @@ def efficiency(rows: Sequence[Row], path: Path) -> list[Path]:
 
     groups = by_task(rows)
     names = {name: i for i, name in enumerate(sorted({_name(row, rows) for row in rows}, key=_place(rows)))}
-    with rc_context({"svg.hashsalt": "unspoken", "font.size": 8, "legend.fontsize": 8}):
+    with rc_context({"font.size": 8, "legend.fontsize": 8}):
         figure = Figure(figsize=(max(3.5 * len(groups), 4.6), 6.2 + 0.12 * len(names)), layout="constrained")
         axes = figure.subplots(2, len(groups), squeeze=False)
         for column, group in enumerate(groups):
@@ -135,11 +135,8 @@ def efficiency(rows: Sequence[Row], path: Path) -> list[Path]:
             _marks(axes[0][column], [(i, row, _total) for i, row in marks], join=True)
             timed_marks = [(i, row, _single) for i, row in marks if row.single]
             _marks(axes[1][column], timed_marks, join=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = [path.with_suffix(suffix) for suffix in (".png", ".svg", ".csv")]
-        figure.savefig(written[0], dpi=200)
-        figure.savefig(written[1], metadata={"Date": None})
-    _write_efficiency(written[2], rows)
+        written = [*write_figure(figure, path, dpi=200), path.with_suffix(".csv")]
+    _write_efficiency(written[-1], rows)
     return written
 
 
@@ -318,7 +315,14 @@ def _figure(panels: int) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path, *, dpi: int) -> list[Path]:
+    """Writes `.png` and `.svg`, and makes their folder; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=160)
-    figure.savefig(path.with_suffix(".svg"))
+    written = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
+    # No date, and no random ids in the SVG.
+    with rc_context({"svg.hashsalt": "unspoken"}):
+        figure.savefig(written[0], dpi=dpi)
+        figure.savefig(written[1], metadata={"Date": None})
+    return written

@@ -17,8 +17,8 @@ from typing import Any, final
 
 import msgspec
 
-from unspoken.checkpoint import Position, taken_back
-from unspoken.config import RunConfig
+from unspoken.checkpoint import Position, checkpoints, taken_back
+from unspoken.config import After, RunConfig
 from unspoken.durable import flush, flush_tree, partial_name, publish, restore, write_whole
 from unspoken.environment import describe_environment
 from unspoken.locks import FILE_NAME, FolderLock
@@ -67,6 +67,19 @@ class RunFolder:
             partial.rename(self.path)
             lock.folder = self.path
             flush(self.path.parent)
+
+    def refuse_nothing_to_go_on_from(self, config: RunConfig) -> None:
+        """Raises ValueError where no checkpoint is there, and there should be.
+
+        A run that starts after another one has none while that one trains. What a sweep has kept of a run has neither,
+        and training it again would write over its records.
+        """
+        waits = isinstance(config.model, After) and not self._metrics.exists()
+        if not checkpoints(self.checkpoints) and not waits:
+            raise ValueError(
+                f"{self.path}: no checkpoint to resume from; train it again with unspoken train "
+                f"{shlex.quote(str(self.path / 'config.json'))} --out another folder"
+            )
 
     def open(self, *, held: ExitStack) -> None:
         """Locks a folder that is there and repairs what a killed process has left half done.

@@ -31,6 +31,11 @@ def load_run(
     for name in [weights] if weights == "final" else ["best", "final"]:
         if (run / name / "config.json").is_file():
             return LatentLM.from_pretrained(run / name, engine=engine), name
+    if (run / "metrics.jsonl").exists() and not (run / "checkpoints").is_dir():
+        raise ValueError(
+            f"{run}: no trained model in {weights}/, only the records of one; train it again with unspoken train "
+            f"{run / 'config.json'} --out another folder"
+        )
     raise ValueError(f"{run}: no trained model in {weights}/; has the run ended? unspoken train --resume {run}")
 
 

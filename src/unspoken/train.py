@@ -106,8 +106,8 @@ class _Fit:
         self.again = self.folder.command(config)
         refuse_uneven_processes(config, accelerator.num_processes)
         after = isinstance(config.model, After)
-        if resume and not after and not checkpoints(self.folder.checkpoints):
-            raise ValueError(f"{out}: no checkpoint to resume from; start it again with another --out")
+        if resume:
+            self.folder.refuse_nothing_to_go_on_from(config)
         # All that can be wrong with data or model shows before the run folder is made.
         examples = config.task.examples("train")
         self.valid = config.task.examples("valid")[: config.validation.examples]

@@ -20,6 +20,8 @@ from unspoken.tables import collect
 from unspoken.tables.rows import Verdict
 from unspoken.tasks.hops import Hops
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_rows_come_in_the_papers_order_whatever_the_order_of_runs(tmp_path: Path) -> None:
     """Guards the comparison with the printed table, method by method; a method of one's own comes last."""
@@ -162,7 +164,27 @@ def test_the_command_says_what_it_leaves_out_but_for_files(
     Path("begun").mkdir()
     hops().save(Path("begun.json"))
     call("table done begun begun.json")
-    assert capsys.readouterr().err == "unspoken: note: begun has no evaluation named test, left out\n"
+    assert capsys.readouterr().err == "unspoken: note: no evaluation named test, left out: begun\n"
+
+
+def test_the_command_takes_a_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Guards `table runs/*` where a run lies there twice, as a copy or done again: its seed would count double."""
+    monkeypatch.chdir(tmp_path)
+    run_folder(Path("done"), hops(), summary(3, 4))
+    run_folder(Path("again"), hops(engine="plain"), summary(1, 4))
+    call("table done again --format csv")
+    out, err = capsys.readouterr()
+    assert err == f"unspoken: note: again is the same run as done ({hops().recipe}, seed 0), left out\n"
+    assert [line.split(",")[6] for line in out.splitlines()] == ["accuracy", "0.750000"]
+
+
+@pytest.mark.parametrize("command", ["table", "claims"])
+def test_the_kept_runs_make_a_table(command: str, capsys: Capture) -> None:
+    """Guards the line of the README: every folder of ours at once, those of other kinds among them."""
+    call(" ".join([command, *(str(path) for path in sorted((ROOT / "results" / "runs").iterdir()))]))
+    out, err = capsys.readouterr()
+    assert "Coconut" in out
+    assert err.startswith("unspoken: note: ")
 
 
 def test_bad_files_are_named_with_the_field(tmp_path: Path) -> None:

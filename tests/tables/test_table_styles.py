@@ -16,6 +16,7 @@ from unspoken.records import wilson
 from unspoken.tables import collect, render
 from unspoken.tables.layouts import Grid
 from unspoken.tables.styles import latex, markdown
+from unspoken.tasks.symbolic import SymbolicProsQA
 
 
 @pytest.fixture
@@ -33,6 +34,14 @@ def runs(tmp_path: Path) -> list[Path]:
     run_folder(made[1], coconut, summary(1, 4), evaluation="far_#1")
     audited(made[1], "yes")
     return made
+
+
+def test_csv_tells_a_counterparts_figure_apart(tmp_path: Path) -> None:
+    """Guards against 97.0 taken for the paper's figure on symbols: Markdown has parentheses, CSV columns of its own."""
+    made = run_folder(tmp_path / "run", hops(task=SymbolicProsQA()), summary())
+    (row,) = csv.DictReader(io.StringIO(render(collect([made]), "csv")))
+    assert (row["paper_accuracy"], row["difference"]) == ("", "")
+    assert (row["paper_counterpart_accuracy"], row["paper_counterpart_deviation"]) == ("97.0", "0.3")
 
 
 def test_csv_reads_back_one_line_a_run(runs: list[Path]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unspoken.analysis.bootstrap import Interval
-from unspoken.figures import PALETTE
+from unspoken.figures import PALETTE, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +25,8 @@ _STYLE = {
     "legend.fontsize": 7,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
-    "svg.hashsalt": "unspoken",
 }
-"""Readable at one column's width; the salt makes the same figure the same bytes."""
+"""Readable at one column's width."""
 
 GREY = "#999999"
 """For chance and whatever else is not the model's."""
@@ -70,9 +69,7 @@ def panels(columns: int, rows: int = 1, *, width: float = COLUMN, height: float 
 
 def save(figure: Figure, path: Path, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """Writes `.png`, `.svg` and the data as `.csv`; the same figure gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=200)
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    write_figure(figure, path, dpi=200)
     with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)

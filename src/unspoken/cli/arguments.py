@@ -9,12 +9,15 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar, final
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar, final
 
 import tyro
 
 PROGRAM = "unspoken"
 T = TypeVar("T")
+Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+"""Run folders, one at least: tyro would show `[PATH [PATH ...]]`. Commands refuse none themselves, with an example."""
 
 
 @final
@@ -30,14 +33,16 @@ def refuse(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = None) -> T:
-    """tyro, with its errors as one line."""
+def parse(
+    kind: type[T], args: Sequence[str], *, name: str, default: T | None = None, about: str | None = None
+) -> T:
+    """tyro, with its errors as one line. `about` is what help says of the command; None: the docstring of `kind`."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
             if default is None:
-                return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}")
-            return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", default=default)
+                return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", description=about)
+            return tyro.cli(kind, args=args, prog=f"{PROGRAM} {name}", description=about, default=default)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -10,6 +10,7 @@ from typing import Annotated, final
 import tyro
 
 from unspoken.cli.arguments import PROGRAM, parse
+from unspoken.cli.chosen import evaluated
 
 
 @final
@@ -31,7 +32,7 @@ def claims(args: Sequence[str]) -> None:
     options = parse(_Claims, args, name="claims")
     if not options.runs:
         raise ValueError(f"claims needs at least two run folders, as in {PROGRAM} claims runs/*")
-    judged = judge(collect(options.runs, evaluation=options.eval, also=()))
+    judged = judge(collect(evaluated(options.runs, options.eval), evaluation=options.eval, also=()))
     if not judged:
         raise ValueError("no two of these runs are the two rows of a claim on one task; Coconut and No-CoT would be")
     print(render_claims(judged), end="")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, final
+from typing import final
 
-import tyro
-
-from unspoken.cli.arguments import PROGRAM, parse
+from unspoken.cli.arguments import PROGRAM, Runs, parse
 
 
 @final
@@ -17,7 +15,7 @@ from unspoken.cli.arguments import PROGRAM, parse
 class _Curves:
     """Draw training loss and validation accuracy of runs over their steps."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Runs
     """Run folders."""
     out: Path = field(default_factory=lambda: Path("curves.png"))
     """The figure; an SVG and a CSV with its data go beside it. An existing one is refused."""

@@ -67,8 +67,9 @@ def make(args: Sequence[str]) -> None:
     kind, rest = leading(args)
     if kind is None and ("-h" in rest or "--help" in rest):
         print(f"usage: {PROGRAM} data make KIND --num N --seed S --out FILE [settings]\n\nkinds:")
+        width = max(len(name) for name in KINDS)
         for name, found in KINDS.items():
-            print(f"  {name:<16} {found.about}")
+            print(f"  {name:<{width}}  {found.about}")
         print(f"\n{PROGRAM} data make KIND --help tells the settings of one.")
         return
     if kind is None:
@@ -197,7 +198,10 @@ def stats(args: Sequence[str]) -> None:
         what=options.against, task=options.read.task, columns=options.read.columns
     ).load()
     if type(other) is not type(task):
-        raise ValueError(f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}")
+        raise ValueError(
+            f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}, whose figures are others; "
+            f"give --against a file or a task that is {type(task).__name__} too, or measure each on its own"
+        )
     with working(f"measuring {their_label}"):
         rows = compare(ours, statistics(examples, other))
     cells = [[r.name, *_shown(r.ours), *_shown(r.theirs), f"{r.apart:+.1f}"] for r in rows]
@@ -262,18 +266,23 @@ def convert(args: Sequence[str]) -> None:
 
 def list_(args: Sequence[str]) -> None:
     """List the tasks that can be named, with the splits whose files are here or that are generated."""
-    from unspoken.tasks.known import GRAPHS, KINDS, TASKS, WORD_PROBLEMS
+    from unspoken.tasks.known import GRAPHS, KINDS, PROOFS, TASKS, WORD_PROBLEMS
     from unspoken.tasks.rows import data_root
 
-    parse(Nothing, args, name="data list")
+    parse(Nothing, args, name="data list", about=list_.__doc__)
+    said = {name: about for group in (GRAPHS, PROOFS, WORD_PROBLEMS) for name, (_, about) in group.items()}
+    lines: list[tuple[str, str, str]] = []
     for name, task in TASKS.items():
-        said = {**GRAPHS, **WORD_PROBLEMS}
-        about = said[name][1] if name in said else (type(task).__doc__ or "").splitlines()[0]
+        about = said.get(name) or (type(task).__doc__ or "").splitlines()[0]
         published = task.published if isinstance(task, FileTask) else {}
         here = [split for split, file in published.items() if (data_root() / file).is_file()]
-        made = name in said or (not published and name in KINDS)
-        where = "generated" if made else ", ".join(here) or "name a file"
-        print(f"{name:<16} [{where}] {about}")
+        made = name in said or not isinstance(task, FileTask) or (not published and name in KINDS)
+        lines.append((name, f"[{'generated' if made else ', '.join(here) or 'name a file'}]", about))
+    names, places = (max(len(line[i]) for line in lines) for i in (0, 1))
+    for name, where, about in lines:
+        print(f"{name:<{names}}  {where:<{places}}  {about}")
+    print(f"\nname a file: {PROGRAM} data show FILE --task NAME; {PROGRAM} eval RUN --on FILE; in training")
+    print("--task.train-file FILE, --task.valid-file FILE, --task.test-file FILE")
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -26,7 +26,7 @@ class _Explore:
     split: Literal["valid", "test"] = "test"
     """Which split."""
     on: str | None = None
-    """Other problems: a task's name (`unspoken data show` lists them) or a file in the run's own format."""
+    """Other problems: a task's name (`unspoken data list` lists them) or a file in the run's own format."""
     num: int = 200
     """How many of the split's examples, from the first."""
     beside: Path | None = None

@@ -24,7 +24,7 @@ class _Probe:
     split: Literal["valid", "test"] = "test"
     """Which split."""
     on: str | None = None
-    """Other problems: a task's name (`unspoken data show` lists them) or a file in the run's own format."""
+    """Other problems: a task's name (`unspoken data list` lists them) or a file in the run's own format."""
     num: int | None = None
     """How many of the split's problems; None: all, but no more than 2,000."""
     beside: Path | None = None

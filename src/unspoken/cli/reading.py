@@ -37,7 +37,7 @@ class Read:
         from unspoken.tasks.known import find_task
 
         if not self.what:
-            raise ValueError(f"expected files or the name of a task, as in {PROGRAM} data show prosqa")
+            raise ValueError(f"expected files or the name of a task, prosqa say; {PROGRAM} data list names the tasks")
         if not self.split:
             raise ValueError("--split: expected train, valid or test, got none")
         files = [Path(item) for item in self.what]
@@ -47,7 +47,9 @@ class Read:
                 found = [example for split in self.split for example in task.examples(split)]
             except ValueError as error:
                 # The way out it tells is a training's; here the file itself can be named.
-                raise ValueError(str(error).partition("; name a file with --task")[0]) from error
+                said, training, _ = str(error).partition("; name a file with --task")
+                way_out = f"; name a file in place of {self.what[0]}, with --task {self.what[0]}" if training else ""
+                raise ValueError(said + way_out) from error
             return task, found, f"{self.what[0]} {' + '.join(self.split)}"
         task = file_task(files[0], self.task, self.columns)
         found = [example for file in files for example in task.read(file)]

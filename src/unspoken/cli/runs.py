@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 import tyro
 
 from unspoken.cli.arguments import PROGRAM, Nothing, leading, notes, parse
+from unspoken.cli.chosen import evaluated
 from unspoken.config import After, RunConfig
 from unspoken.specs import Engine, Lora
 from unspoken.tracking import Together, Tool, trackers
@@ -291,13 +292,7 @@ def table(args: Sequence[str]) -> None:
     options = parse(_Table, args, name="table")
     if not options.runs:
         raise ValueError(f"table needs at least one run folder, as in {PROGRAM} table runs/*")
-    runs = list(options.runs)
-    if len(runs) > 1:
-        # `runs/*` holds folders of other kinds too.
-        runs = [run for run in runs if (run / "eval" / options.eval / "summary.json").is_file()] or runs
-        for left in (run for run in options.runs if run not in runs and not run.is_file()):
-            print(f"{PROGRAM}: note: {left} has no evaluation named {options.eval}, left out", file=sys.stderr)
-    rows = collect(runs, evaluation=options.eval, also=options.also)
+    rows = collect(evaluated(options.runs, options.eval), evaluation=options.eval, also=options.also)
     rendered = render(rows, options.format, options.layout)
     if options.figure is not None:
         from unspoken.figures import efficiency

@@ -47,6 +47,10 @@ def sweep(args: Sequence[str]) -> None:
             return
         raise ValueError(f"sweep needs a name first, one of {', '.join(SWEEPS)}")
     options = parse(_Sweep, rest, name=f"sweep {name}")
+    if options.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {options.jobs}")
+    if options.minutes is not None and not options.minutes > 0:
+        raise ValueError(f"--minutes: the time must be above 0 minutes, got {options.minutes:g}")
     chosen = _chosen(find_sweep(name), options)
     runs = options.runs or Path("runs") / name
     if options.dry:

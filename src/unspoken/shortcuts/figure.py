@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unspoken.figures import MARKERS, PALETTE
+from unspoken.figures import MARKERS, PALETTE, write_figure
 from unspoken.shortcuts.audit import Audit, render_audit
 from unspoken.shortcuts.findings import Group
 
@@ -21,7 +21,6 @@ def audit_figure(audit: Audit, path: Path) -> list[Path]:
     A filled mark is further from chance than luck explains, all shortcuts considered; an open one is not. The grey band
     is where the best of all shortcuts lies in 95 of 100 fair sets.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure  # here, because matplotlib takes a second to import
 
     groups = [group for group in Group if any(row.group is group for row in audit.rows)]
@@ -66,13 +65,8 @@ def audit_figure(audit: Audit, path: Path) -> list[Path]:
     axis.set_title(f"{audit.title}: {audit.num:,} problems", fontsize=10, loc="left", pad=8 + 10 * len(shown))
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = [path.with_suffix(suffix) for suffix in (".png", ".svg", ".csv")]
-    # The same audit gives the same bytes: no date, and no random ids in the SVG.
-    with rc_context({"svg.hashsalt": "unspoken"}):
-        figure.savefig(written[0], dpi=160)
-        figure.savefig(written[1], metadata={"Date": None})
-    written[2].write_text(render_audit(audit, "csv"))
+    written = [*write_figure(figure, path, dpi=160), path.with_suffix(".csv")]
+    written[-1].write_text(render_audit(audit, "csv"))
     return written
 
 

@@ -87,9 +87,14 @@ def paper_cell(row: Row) -> str:
     cell = paper_figure(row)
     if cell is not None:
         return _written(cell)
-    other = counterpart(row.task)
-    cell = table1(row.method, other) if other is not None and own_test(row) else None
+    cell = counterpart_figure(row)
     return ABSENT if cell is None else f"({_written(cell)})"
+
+
+def counterpart_figure(row: Row) -> Cell | None:
+    """The paper's cell for the same method on the task that this row's is the counterpart of; None without one."""
+    other = counterpart(row.task)
+    return table1(row.method, other) if other is not None and own_test(row) else None
 
 
 def _written(cell: Cell) -> str:

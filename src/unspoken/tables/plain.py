@@ -8,16 +8,17 @@ from collections.abc import Sequence
 
 from unspoken.paper import Cell
 from unspoken.records import Summary
-from unspoken.tables.columns import difference, further_names, paper_figure
+from unspoken.tables.columns import counterpart_figure, difference, further_names, paper_figure
 from unspoken.tables.rows import Row, Run
 
 HEAD = (
     "recipe", "task", "method", "evaluation", "seed", "num", "accuracy", "low", "high", "tokens", "thoughts",
     "seconds_single", "seconds_batched", "paper_accuracy", "paper_deviation", "difference", "difference_in_se",
-    "verdict", "hardware", "engine", "weights", "run",
+    "paper_counterpart_accuracy", "paper_counterpart_deviation", "verdict", "hardware", "engine", "weights", "run",
 )  # fmt: skip
 """Columns before those of further evaluations. Accuracies are shares of 1, `paper_*` and `difference` in percentage
-points; low and high are the ends of a 95 % Wilson interval; the difference is this one run's."""
+points; `paper_counterpart_*` are figures of another task and model, of which ours is the counterpart; low and high are
+the ends of a 95 % Wilson interval; the difference is this one run's."""
 
 
 def plain(rows: Sequence[Row]) -> str:
@@ -32,8 +33,10 @@ def plain(rows: Sequence[Row]) -> str:
                 *(row.recipe, row.task, row.method, row.evaluation, run.config.seed, run.summary.num),
                 *_shares(run.summary),
                 *(f"{run.summary.tokens:.3f}", f"{run.summary.thoughts:.3f}", _seconds(run.summary.seconds_single)),
-                *(_seconds(run.summary.seconds_batched), *_paper(run, paper_figure(row)), run.verdict or ""),
-                *(run.summary.hardware, run.summary.engine or "", run.summary.weights, run.path.resolve().name),
+                *(_seconds(run.summary.seconds_batched), *_paper(run, paper_figure(row))),
+                *_figure(counterpart_figure(row)),
+                *(run.verdict or "", run.summary.hardware, run.summary.engine or "", run.summary.weights),
+                run.path.resolve().name,
                 *(share for name in names for share in _shares(run.further.get(name))),
             ]
             writer.writerow(cells)
@@ -54,5 +57,11 @@ def _paper(run: Run, cell: Cell | None) -> list[str]:
     if cell is None:
         return ["", "", "", ""]
     found = difference([run.summary], cell)
-    deviation = "" if cell.deviation is None else f"{cell.deviation}"
-    return [f"{cell.accuracy}", deviation, f"{found.points:.3f}", f"{found.errors:.3f}"]
+    return [*_figure(cell), f"{found.points:.3f}", f"{found.errors:.3f}"]
+
+
+def _figure(cell: Cell | None) -> list[str]:
+    """The paper's accuracy and deviation."""
+    if cell is None:
+        return ["", ""]
+    return [f"{cell.accuracy}", "" if cell.deviation is None else f"{cell.deviation}"]

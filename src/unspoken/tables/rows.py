@@ -143,7 +143,7 @@ def collect(runs: Sequence[Path], *, evaluation: str = "test", also: Sequence[st
             )
     groups: dict[str, list[Run]] = {}
     for run in found:
-        groups.setdefault(repr(sorted(_settings(run.config).items())), []).append(run)
+        groups.setdefault(identity(run.config), []).append(run)
     for group in groups.values():
         _check(group)
     details = _details([group[0].config for group in groups.values()])
@@ -235,6 +235,7 @@ _CARRIED_OUT = {
     "seed",
     "engine",
     "model.attention",
+    "adapter.frozen",
     "batch.micro",
     "batch.evaluation",
     "checkpoint_every",
@@ -243,6 +244,11 @@ _CARRIED_OUT = {
     "max_loss",
 }
 """How a run was carried out, not what it is: the same function, up to rounding and the luck of a seed."""
+
+
+def identity(config: RunConfig) -> str:
+    """What a run has in common with all runs of its row: everything but its seed and how it was carried out."""
+    return repr(sorted(_settings(config).items()))
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:

@@ -57,6 +57,16 @@ GRAPHS: dict[str, tuple[GraphSource, str]] = {
 """Harder and fairer ProsQA: each is a task with generated splits, and can be made as a file."""
 
 PAIRED = ProntoQAGenerator(distractors="paired")
+PROOFS: dict[str, tuple[GeneratedProntoQA, str]] = {
+    "prontoqa-paired": (
+        GeneratedProntoQA(generator=PAIRED),
+        "ProntoQA without shortcuts: a second chain, alike in form, ends in the other sign.",
+    ),
+    "prontoqa-paired-3-hops": (
+        GeneratedProntoQA(generator=replace(PAIRED, hops=3), num_test=1_000),
+        "ProntoQA without shortcuts, of 3 hops instead of 5, 1,000 test problems.",
+    ),
+}
 """Harder and fairer ProntoQA."""
 
 WORD_PROBLEMS: dict[str, tuple[WordProblems, str]] = {
@@ -78,8 +88,7 @@ TASKS: dict[str, Task] = {
     "prosqa": ProsQA(),
     **{name: ProsQA(graphs=graphs) for name, (graphs, _) in GRAPHS.items()},
     "prontoqa": ProntoQA(),
-    "prontoqa-paired": GeneratedProntoQA(generator=PAIRED),
-    "prontoqa-paired-3-hops": GeneratedProntoQA(generator=replace(PAIRED, hops=3), num_test=1_000),
+    **{name: task for name, (task, _) in PROOFS.items()},
     "svamp": SVAMP(),
     "gsm-hard": GSMHard(),
     "multiarith": MultiArith(),
@@ -112,10 +121,7 @@ KINDS: dict[str, Kind] = {
     ),
     **{name: Kind(generator=ProsQAProblems(graphs=graphs), about=about) for name, (graphs, about) in GRAPHS.items()},
     "prontoqa": Kind(generator=ProntoQAGenerator(), about="ProntoQA as published."),
-    "prontoqa-paired": Kind(
-        generator=PAIRED,
-        about="ProntoQA without shortcuts: a second chain, alike in form, ends in the other sign.",
-    ),
+    "prontoqa-paired": Kind(generator=PAIRED, about=PROOFS["prontoqa-paired"][1]),
     "multiplication": Kind(generator=MultiplicationGenerator(), about="Products of two numbers, as in iCoT's data."),
 }
 """What `unspoken data make` makes."""

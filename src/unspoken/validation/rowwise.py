@@ -71,7 +71,7 @@ def read_rowwise(path: Path, task: FileTask) -> RowwiseFile:
     """Every row of a file as `task` reads it: a JSON list (`.json`), or else lines; gzipped or not.
 
     Raises:
-        ValueError: the file cannot be read or unpacked at all.
+        ValueError: the file cannot be read or unpacked at all, or is something else than data.
     """
     data = read_bytes(path)
     file = RowwiseFile()
@@ -80,6 +80,8 @@ def read_rowwise(path: Path, task: FileTask) -> RowwiseFile:
     if not data.strip():
         file.problems.append("holds no rows")
         return file
+    if not name.endswith((".json", ".txt")) and not _holds_json(data):
+        raise ValueError(f"{path}: not JSON: no line of it begins an object; expected .json, .jsonl or .txt")
     if wrong := _wrong_container(data, name):
         file.problems.append(wrong)
         return file
@@ -189,6 +191,21 @@ def _wrong_container(data: bytes, name: str) -> str | None:
     if not isinstance(item, list):
         return f"expected a JSON list of rows, got {type(item).__name__}"
     return "not JSON as the standard has it: a half character (\\ud800), or NaN or Infinity for a number"
+
+
+def _holds_json(data: bytes) -> bool:
+    """Whether there is any JSON in lines, as a row each or broken off: where none is, a word on every line is noise."""
+    if data.lstrip().startswith((b"[", b"{")):
+        return True
+    return any(line.lstrip().startswith(b"{") or _is_json(line) for line in data.split(b"\n") if line.strip())
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _is_list(data: bytes) -> bool:
