@@ -12,6 +12,7 @@ from typing import final
 from unspoken.cli.arguments import PROGRAM, leading, parse
 from unspoken.sweeps import SWEEPS, find_sweep
 from unspoken.sweeps.base import Sweep
+from unspoken.sweeps.keeping import is_kept
 
 
 @final
@@ -24,7 +25,7 @@ class _Sweep:
     runs: Path | None = None
     """Where run folders, with weights, come to be; None: runs/ and the sweep's name."""
     keep: Path | None = None
-    """Where copies of what is small go, for tables and pages; None: nowhere."""
+    """Where copies of what is small go, for tables and pages; cells that are whole there are not run. None: nowhere."""
     jobs: int = 1
     """Processes at a time, which share the cores."""
     only: tuple[str, ...] = ()
@@ -53,10 +54,14 @@ def sweep(args: Sequence[str]) -> None:
         raise ValueError(f"--minutes: the time must be above 0 minutes, got {options.minutes:g}")
     chosen = _chosen(find_sweep(name), options)
     runs = options.runs or Path("runs") / name
+    kept = [] if options.keep is None else [cell for cell in chosen.cells if is_kept(cell, runs, options.keep)]
+    if kept:
+        print(f"{len(kept)} of {len(chosen.cells)} cells lie whole in {options.keep} and are not run")
+        chosen = replace(chosen, cells=[cell for cell in chosen.cells if cell not in kept])
     if options.dry:
         _list(chosen, runs)
-        return
-    _run(chosen, runs, options)
+    elif chosen.cells:
+        _run(chosen, runs, options)
 
 
 def _chosen(sweep: Sweep, options: _Sweep) -> Sweep:
@@ -76,9 +81,11 @@ def _chosen(sweep: Sweep, options: _Sweep) -> Sweep:
 
 
 def _list(sweep: Sweep, runs: Path) -> None:
+    from unspoken.sweeps.telling import remaining
     from unspoken.sweeps.times import Times, progress
-    from unspoken.sweeps.work import units
+    from unspoken.sweeps.work import Unit, units
 
+    todo: list[Unit] = []
     times = Times(runs / "sweep.jsonl")
     for unit in units(sweep.cells, runs):
         missing = [command.what for command in unit.left]
@@ -87,6 +94,9 @@ def _list(sweep: Sweep, runs: Path) -> None:
         expected = times.left(unit.left)
         about = "" if expected is None or not missing else f", about {expected / 60:.1f} min"
         print(f"{unit.name}: {'done' if not missing else 'missing: ' + ', '.join(missing) + at + about}")
+        todo += [unit] if missing else []
+    if todo:
+        print(f"{len(todo)} runs are not done; one after another they take {remaining(todo, times, jobs=1)}")
 
 
 def _run(sweep: Sweep, runs: Path, options: _Sweep) -> None:

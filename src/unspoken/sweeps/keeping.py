@@ -8,8 +8,10 @@ import shutil
 import zlib
 from pathlib import Path
 
+from unspoken.config import RunConfig
 from unspoken.durable import write_whole
 from unspoken.sweeps.base import Cell
+from unspoken.sweeps.work import units
 
 _FILES = ("config.json", "env.json", "metrics.jsonl")
 _MEASURED = ("eval", "probe", "audit")
@@ -42,6 +44,19 @@ def keep(run: Path, cell: Cell, folder: Path) -> Path:
             if cell.figures:
                 _keep_page(report.parent, kept, run.parent)
     return target
+
+
+def is_kept(cell: Cell, runs: Path, folder: Path) -> bool:
+    """Whether `folder` holds all that is measured of a cell, of this very config, and no run of it lies in `runs`.
+
+    So a clone, which has the records of others and none of their weights, trains what is missing and no more.
+    """
+    run, target = runs / cell.name, folder / cell.name
+    if run.is_dir() or not (target / "config.json").is_file() or RunConfig.load(target / "config.json") != cell.config:
+        return False
+    *_, unit = units([cell], runs)
+    measured = [command.done.relative_to(run) for command in unit.commands if command.kind != "train"]
+    return all((target / done).is_file() for done in measured)
 
 
 def _copy(source: Path, copied: Path, runs: Path) -> None:

@@ -25,7 +25,7 @@ from unspoken.signals import Stop, stop_signals
 from unspoken.specs import Pretrained
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
-from unspoken.sweeps.telling import about_cell, duration
+from unspoken.sweeps.telling import about_cell, remaining
 from unspoken.sweeps.times import Times, progress
 from unspoken.sweeps.work import Command, Unit, describe, units
 
@@ -103,8 +103,12 @@ def run_sweep(sweep: Sweep, terms: Terms) -> Outcome:
     """Runs what is missing of a sweep.
 
     Raises:
-        ValueError: another sweep is at work in the folder of runs, or a run there has other settings.
+        ValueError: a folder to write in is no folder, another sweep is at work in that of runs, or a run there has
+            other settings.
     """
+    for folder in (terms.runs, terms.kept):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: expected a folder to write runs in, but this is a file; name another")
     terms.runs.mkdir(parents=True, exist_ok=True)
     with FolderLock(terms.runs):
         describe(sweep.cells, terms.runs)
@@ -280,14 +284,7 @@ class _Sweeping:
             keep(self.runs / cell.name, cell, self.terms.kept)
 
     def _left(self) -> str:
-        expected = [self.times.left(unit.left) for unit in self.units if unit.left]
-        known = [seconds for seconds in expected if seconds is not None]
-        if not expected:
-            return "nothing"
-        unknown = len(expected) - len(known)
-        about = f"about {duration(sum(known) / self.terms.jobs)}" if known else ""
-        more = f"{unknown} of unknown length" if unknown else ""
-        return " and ".join(part for part in (about, more) if part)
+        return remaining([unit for unit in self.units if unit.left], self.times, jobs=self.terms.jobs)
 
     def _standing(self) -> str:
         parts = []
