@@ -338,7 +338,8 @@ def from_builtins(wanted: type[T], data: Any, where: str) -> T:
     if cls is None:
         raise ValueError(
             f"{where}.type: no {wanted.__name__} named {data['type']!r} is imported"
-            f"{nearest(data['type'], found)}; if it is your own, import the file that defines it first"
+            f"{nearest(data['type'], found)}; if it is your own, import the file that defines it first, as "
+            "unspoken --import FILE.py does"
         )
     hints = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]

@@ -19,6 +19,7 @@ from unspoken.cli.curves import curves
 from unspoken.cli.doctor import doctor
 from unspoken.cli.explore import explore
 from unspoken.cli.import_ import import_
+from unspoken.cli.imports import import_named
 from unspoken.cli.pretrained import pretrained
 from unspoken.cli.probe import probe
 from unspoken.cli.push import push
@@ -50,7 +51,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exits with 0, 2 for anything refused, or 130 when interrupted."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        args = import_named(sys.argv[1:] if arguments is None else arguments)
+    except ValueError as error:
+        refuse(str(error))
     if not args or args[0] in ("-h", "--help", "help"):
         print(_overview())
         return
@@ -83,12 +87,12 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
-            f"usage: {PROGRAM} COMMAND ...",
+            f"usage: {PROGRAM} [--import FILE.py] COMMAND ...",
             "",
             "Train, run, measure and audit language models that reason in continuous latent space.",
             "",
             *lines,
             "",
-            f"{PROGRAM} COMMAND --help tells more.",
+            f"{PROGRAM} COMMAND --help tells more. Classes of your own are known after --import FILE.py.",
         ]
     )
