@@ -205,7 +205,7 @@ def test_attention_too_large_to_spell_out_is_the_same(monkeypatch: pytest.Monkey
         model, batch = shared(family), collate(rows(*RAGGED), pad_id=PAD)
         with torch.no_grad():
             spelt_out = model(**batch.tensors())
-            monkeypatch.setattr("unspoken.blocks._LARGEST_PRODUCT", 0)
+            monkeypatch.setattr("unspoken.attention._LARGEST_PRODUCT", 0)
             fused = model(**batch.tensors())
             monkeypatch.undo()
         assert_close(fused.loss_sum, spelt_out.loss_sum, within=1e-9)
@@ -298,7 +298,6 @@ def test_float32_products_stay_float32() -> None:
     code = """
 import torch
 from unspoken import processor
-from unspoken.backward import alike, shape_of
 a, b = torch.randn(200, 300), torch.randn(300, 100)
 exact = a.double() @ b.double()
 before = float((a @ b - exact).abs().max())
@@ -329,7 +328,6 @@ def test_the_users_own_precision_is_left_alone() -> None:
 import torch
 torch.set_float32_matmul_precision("high")
 from unspoken import processor
-from unspoken.backward import alike, shape_of
 print(processor.use_onednn(), torch.get_float32_matmul_precision())
 """
     assert in_a_fresh_process(code) == "False high"
@@ -343,7 +341,6 @@ sys.path.insert(0, "tests")
 from tiny import build
 from unspoken.model import LatentLM
 from unspoken import processor
-from unspoken.backward import alike, shape_of
 LatentLM(build("gpt2"), engine="plain")
 print(processor.tune.cache_info().currsize)
 LatentLM(build("gpt2"))
