@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 
 _ALIKE = 0.65
-"""Share of letters two names have in common, in order. A letter left out of three is 0.8, two swapped of three 0.67; but
-'git' and 'list', which nobody mistakes for each other, have 0.57."""
+"""Share of letters two names have in common, in order. With one letter left out of three it is 0.8, with two swapped
+0.67; but 'git' and 'list', which nobody mistakes for each other, have 0.57."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

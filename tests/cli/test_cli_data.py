@@ -39,6 +39,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here" / "wide.json").write_text(json.dumps(GSM), encoding="utf-16")
     (tmp_path / "here" / "blank.json").write_text(" \n")
     (tmp_path / "here" / "deep.json").write_text("[" * 100_000)
+    for name in ("words.md", "words.jsonl"):
+        (tmp_path / "here" / name).write_text("# Read me\n\nWords, and more words.\n" * 30)
     (tmp_path / "here" / "half.json").write_text('[{"question": "Is Tom a')
     return tmp_path / "here"
 
@@ -65,7 +67,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "data make prosqa --num 3 --out new.txt": ("new.txt", ".jsonl"),
     "data make prontoqa --hops 99 --out new.json": ("hops", "99"),
     "data make prosqa --min-hops 9 --max-hops 3 --out new.json": ("min_hops 9", "max_hops 3"),
-    "data show": ("files or the name of a task", "data show prosqa"),
+    "data show": ("files or the name of a task", "unspoken data list"),
+    "data audit": ("files or the name of a task", "unspoken data list"),
     "data show nothing": ("no task named 'nothing', and no such file", "prosqa"),
     "data show prosq": ("did you mean 'prosqa'?",),
     "data show nothing.json": ("nothing.json", "No such file"),
@@ -77,7 +80,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "data show half.json": ("half.json", "not JSON"),
     "data show odd.json": ("odd.json", "prompt", "--task"),
     "data show odd.json --task own": ("odd.json: row 0", "question"),
-    "data stats gsm.json --against prosqa": ("GSM8K", "ProsQA"),
+    "data stats gsm.json --against prosqa": ("GSM8K", "ProsQA", "--against a file or a task that is GSM8K"),
     "data stats gsm.json --formt md": ("--format",),
     "data audit empty.json": ("empty.json",),
     "data audit gsm.json --num 0": ("--num",),
@@ -87,9 +90,14 @@ BAD: dict[str, tuple[str, ...]] = {
     "data make multiplication --left 5000 --out new.json": ("at most 1000 digits",),
     "data make prosqa --out /proc/new.json": ("/proc/new.json: cannot be written",),
     "data show prosqa-8-hops --split": ("--split",),
-    "data show own": ("OwnFile has no test split among the shared data",),
+    "data show own": (
+        "OwnFile has no test split among the shared data",
+        "name a file in place of own, with --task own",
+    ),
     "data show deep.json": ("deep.json", "not JSON"),
     "data show wide.json": ("wide.json: is UTF-16; save it as UTF-8",),
+    "data validate words.md --tokenizer None": ("words.md: not JSON", ".jsonl"),
+    "data validate words.jsonl": ("words.jsonl: not JSON",),
     "data validate wide.json --tokenizer None": ("wide.json: is UTF-16",),
     "data show blank.json": ("blank.json: holds no rows",),
     "data validate prosqa --tokenizer None": ("prosqa is a task; validate takes a file",),
@@ -352,7 +360,7 @@ def test_eval_on_other_problems(here: Path, capsys: Capture, monkeypatch: pytest
     call("eval run --on other --single 0")
     summary = read_summary(here / "run" / "eval" / "other-test")
     assert summary.num == 12 and summary.task["hops"] == 3
-    assert "no task named 'oter', and no such file; did you mean 'other'?" in refused("eval run --on oter", capsys)
+    assert "no task named 'oter', and no such file (did you mean 'other'?)" in refused("eval run --on oter", capsys)
     call("data make prosqa --num 2 --out p.json")
     assert "makes its problems and reads no files" in refused("eval run --on p.json", capsys)
     assert ProsQA().asking(other) is other
@@ -369,7 +377,19 @@ def test_generated_tasks_have_three_splits(name: str) -> None:
 
 def test_list_says_what_is_here(capsys: Capture) -> None:
     """Guards the names one has to know: every task in a line, with where its problems are."""
-    lines = printed("data list", capsys).splitlines()
+    table, _, way_out = printed("data list", capsys).partition("\n\n")
+    lines = table.splitlines()
     assert [line.split()[0] for line in lines] == list(TASKS)
-    assert all("[generated]" in line for line in lines if line.startswith("prosqa-"))
+    generated = [line for line in lines if line.startswith(("prosqa-", "prontoqa-", "word-problems"))]
+    assert len(generated) > 15 and all("[generated]" in line for line in generated)
     assert "[name a file]" in next(line for line in lines if line.startswith("own "))
+    assert "eval RUN --on FILE" in way_out and "--task.test-file FILE" in way_out
+
+
+def test_list_stands_in_columns_and_tells_tasks_apart(capsys: Capture) -> None:
+    """Guards names longer than their column, and two tasks under one description."""
+    lines = printed("data list", capsys).partition("\n\n")[0].splitlines()
+    assert len({line.index("[") for line in lines}) == 1
+    assert len({line.partition("]")[2].strip() for line in lines}) == len(lines)
+    kinds = [line for line in printed("data make --help", capsys).splitlines() if line.startswith("  ")]
+    assert len({line.index(kind.about) for line, kind in zip(kinds, KINDS.values(), strict=True)}) == 1

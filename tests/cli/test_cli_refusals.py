@@ -22,6 +22,9 @@ BAD: dict[str, tuple[str, ...]] = {
     "train demo/coconu": ("'demo/coconu'", "did you mean 'demo/coconut'?"),
     "train runs/x": ("'runs/x'", "unspoken list"),
     "show nothing/like/it": ("'nothing/like/it'",),
+    "sweep smal": ("(did you mean 'small'?); there are small",),
+    "sweep small --jobs 0 --dry": ("--jobs", "at least 1", "0"),
+    "sweep small --minutes -1 --dry": ("--minutes", "above 0 minutes, got -1"),
     "show demo/cot --diff demo/coco": ("'demo/coco'",),
     # flags
     "train demo/coconut --sed 1": ("--sed", "did you mean --seed?"),
@@ -57,6 +60,17 @@ BAD: dict[str, tuple[str, ...]] = {
     "train --resume unfinished": ("unfinished", "no checkpoint"),
     "eval": ("Run folder",),
     "eval nowhere": ("nowhere/config.json", "run folder"),
+    **{
+        f"{command} coconut/final{rest}": ("coconut/final: this is a model folder; name its run, coconut",)
+        for command, rest in (
+            ("eval", ""),
+            ("probe", ""),
+            ("audit", ""),
+            ("explore", " --out new.html"),
+            ("show", ""),
+            ("train --resume", ""),
+        )
+    },
     "eval coconut": ("coconut/eval/test exists", "--name"),
     "eval unfinished": ("unfinished", "no trained model", "--resume unfinished"),
     "table": ("at least one run folder",),
@@ -79,6 +93,29 @@ def test_bad_input_is_refused_in_one_line(command: str, here: Path, capsys: Capt
     line = refused(command, capsys)
     for words in BAD[command]:
         assert words in line
+
+
+@pytest.mark.parametrize("command", ["git", "serve", "eval coconut --on nope --name new", "sweep large"])
+def test_what_is_like_no_name_is_taken_for_none(command: str, here: Path, capsys: Capture) -> None:
+    """Guards advice against a guess: `git` is no misspelt `list`."""
+    assert "did you mean" not in refused(command, capsys)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("lsit", "list"), ("evn", "env"), ("tarin", "train"), ("tabel", "table"), ("audti", "audit")]
+)
+def test_misspelt_commands_are_recognised(typed: str, meant: str, here: Path, capsys: Capture) -> None:
+    """Guards the other side of that: letters that are swapped."""
+    assert f"(did you mean '{meant}'?)" in refused(typed, capsys)
+
+
+def test_a_config_of_something_else_is_not_printed(here: Path, capsys: Capture) -> None:
+    """Guards a terminal full of somebody else's configuration."""
+    (here / "coconut" / "config.json").write_text(json.dumps({"words": ["word"] * 1000}))
+    assert len(refused("show coconut", capsys)) < 250
+    (here / "model").mkdir()
+    (here / "model" / "config.json").write_text((here / "cot" / "final" / "config.json").read_text())
+    assert "model: this is a model folder; name a run folder" in refused("show model", capsys)
 
 
 BROKEN: dict[str, tuple[str, Callable[[Path], object], str, str]] = {

@@ -16,8 +16,8 @@ import tyro
 
 PROGRAM = "unspoken"
 T = TypeVar("T")
-Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-"""Run folders, one at least: tyro would show `[PATH [PATH ...]]`. Commands refuse none themselves, with an example."""
+Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="")]
+"""Run folders, one at least: tyro would show `[PATH [PATH ...]]`. Commands refuse an empty one."""
 
 
 @final
@@ -33,9 +33,7 @@ def refuse(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def parse(
-    kind: type[T], args: Sequence[str], *, name: str, default: T | None = None, about: str | None = None
-) -> T:
+def parse(kind: type[T], args: Sequence[str], *, name: str, default: T | None = None, about: str | None = None) -> T:
     """tyro, with its errors as one line. `about` is what help says of the command; None: the docstring of `kind`."""
     errors = io.StringIO()
     try:

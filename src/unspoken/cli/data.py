@@ -199,7 +199,7 @@ def stats(args: Sequence[str]) -> None:
     ).load()
     if type(other) is not type(task):
         raise ValueError(
-            f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}, whose figures are others; "
+            f"{label} belongs to {type(task).__name__}, {their_label} to {type(other).__name__}, with other figures; "
             f"give --against a file or a task that is {type(task).__name__} too, or measure each on its own"
         )
     with working(f"measuring {their_label}"):
@@ -281,8 +281,8 @@ def list_(args: Sequence[str]) -> None:
     names, places = (max(len(line[i]) for line in lines) for i in (0, 1))
     for name, where, about in lines:
         print(f"{name:<{names}}  {where:<{places}}  {about}")
-    print(f"\nname a file: {PROGRAM} data show FILE --task NAME; {PROGRAM} eval RUN --on FILE; in training")
-    print("--task.train-file FILE, --task.valid-file FILE, --task.test-file FILE")
+    print(f"\n[name a file]: {PROGRAM} data show FILE --task NAME, {PROGRAM} eval RUN --on FILE; in training")
+    print("--task.train-file FILE, --task.valid-file FILE and --task.test-file FILE.")
 
 
 ACTIONS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -54,7 +54,7 @@ def sweep(args: Sequence[str]) -> None:
         raise ValueError(f"--minutes: the time must be above 0 minutes, got {options.minutes:g}")
     chosen = _chosen(find_sweep(name), options)
     runs = options.runs or Path("runs") / name
-    kept = [] if options.keep is None else [cell for cell in chosen.cells if is_kept(cell, runs, options.keep)]
+    kept = [cell for cell in chosen.cells if options.keep is not None and is_kept(cell, runs, options.keep)]
     if kept:
         print(f"{len(kept)} of {len(chosen.cells)} cells lie whole in {options.keep} and are not run")
         chosen = replace(chosen, cells=[cell for cell in chosen.cells if cell not in kept])
