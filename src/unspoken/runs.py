@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from unspoken.cards import note_evaluation
+from unspoken.checkpoint import taken_back
 from unspoken.config import RunConfig, to_builtins
+from unspoken.durable import partial_name, publish
 from unspoken.environment import describe_environment, processor_name
 from unspoken.evaluate import evaluate, time_single
 from unspoken.model import LatentLM
@@ -53,7 +56,7 @@ def evaluate_run(
     single: int = 10,
     engine: Engine | None = None,
 ) -> Summary:
-    """Evaluates a run and writes `records.jsonl` and `summary.json` into `folder`.
+    """Evaluates a run and writes `records.jsonl` and `summary.json` into `folder`, in place of what is there.
 
     `task` asks other problems than the run was trained on, under the same method. `engine` runs the model another way
     than the run was trained.
@@ -90,6 +93,11 @@ def evaluate_run(
         weights=found,
         commit=describe_environment()["commit"],
     )
-    write_records(folder, records, summary)
+    # An evaluation that stands there already goes in the moment this one is whole.
+    partial = partial_name(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    with taken_back(partial):
+        write_records(partial, records, summary)
+        publish(partial, folder)
     note_evaluation(run / found, folder.name, summary, example=examples[0].question, max_new_tokens=task.max_new_tokens)
     return summary

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -82,6 +83,51 @@ def test_more_thoughts_than_fit_are_refused(here: Path, capsys: Capture) -> None
     assert error.startswith("unspoken: error: ")
     assert "positions" in error
     assert tree(here) == before
+
+
+def test_an_evaluation_is_replaced_when_the_new_one_is_complete(
+    here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards --force: an evaluation of hours must not go for one that fails, and nothing of the old one may stay."""
+    folder = here / "coconut" / "eval" / "test"
+    before = tree(here)
+    with monkeypatch.context() as patched:
+        patched.setattr("unspoken.runs.publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left", "disk")))
+        assert "No space left" in refused("eval coconut --num 3 --single 0 --force", capsys)
+    assert tree(here) == before
+    (folder / "notes.txt").write_text("of the old one")
+    call("eval coconut --num 3 --single 0 --force")
+    assert read_summary(folder).num == len(read_records(folder)) == 3
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["test"]
+    assert not (folder / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("command", ["list", "env", "data list"])
+def test_commands_without_options_say_what_they_do(command: str, capsys: Capture) -> None:
+    """Guards help that says "No options." and nothing else."""
+    with pytest.raises(SystemExit):
+        call(f"{command} --help")
+    out = capsys.readouterr().out
+    assert "No options" not in out
+    assert re.search(r"^(List|Show) \w+", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["table", "claims", "curves"])
+def test_commands_on_several_runs_ask_for_runs(command: str, capsys: Capture) -> None:
+    """Guards usage lines of brackets in brackets around PATH."""
+    with pytest.raises(SystemExit):
+        call(f"{command} --help")
+    usage = capsys.readouterr().out
+    assert "RUN [RUN ...]" in usage.splitlines()[0] and "PATH [PATH" not in usage
+
+
+@pytest.mark.parametrize("command", ["eval", "probe", "audit", "explore"])
+def test_help_names_the_command_that_lists_tasks(command: str, capsys: Capture) -> None:
+    """Guards a way to task names that leads nowhere."""
+    with pytest.raises(SystemExit):
+        call(f"{command} --help")
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "`unspoken data list` lists them" in out
 
 
 def test_list_names_every_recipe_in_one_line_each(capsys: Capture) -> None:

@@ -71,7 +71,10 @@ BAD: dict[str, tuple[str, ...]] = {
             ("train --resume", ""),
         )
     },
-    "eval coconut": ("coconut/eval/test exists", "--name"),
+    "eval coconut": ("coconut/eval/test exists", "--name", "--force"),
+    "eval coconut --num 0": ("--num must be at least 1, got 0",),
+    "eval coconut --rows 0 --force": ("--rows must be at least 1, got 0",),
+    "train --resume coconut --max-steps 3": ("--max-steps", "config.json", "--batch.micro, --batch.evaluation"),
     "eval unfinished": ("unfinished", "no trained model", "--resume unfinished"),
     "table": ("at least one run folder",),
     "table nowhere": ("nowhere/config.json",),
@@ -236,3 +239,25 @@ def test_interruption_exits_with_130(capsys: Capture, monkeypatch: pytest.Monkey
         main(["list"])
     assert stop.value.code == 130
     assert capsys.readouterr().err == "unspoken: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("train tiny/coconut --out new", "nothing was saved, new is not there yet"),
+        ("train --resume unfinished", "what was saved last is in unfinished, continue with: unspoken train --resume"),
+    ],
+)
+def test_interruption_before_the_first_step_says_what_is_saved(
+    command: str, said: str, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards Ctrl-C while a model is loaded: whether there is a run to resume must not be guessed."""
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unspoken.train.fit", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        call(command)
+    assert stop.value.code == 130
+    assert f"unspoken: interrupted; {said}" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from unspoken.cli.pretrained import pretrained
 from unspoken.cli.probe import probe
 from unspoken.cli.push import push
 from unspoken.cli.sweep import sweep
+from unspoken.environment import version_of
 from unspoken.signals import terminated_as_interrupted
 from unspoken.suggest import nearest
 
@@ -59,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_overview())
         return
     if args[0] in ("-V", "--version"):
-        import importlib.metadata
-
-        print(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
+        print(f"{PROGRAM} {version_of(PROGRAM) or '(not installed, from its sources)'}")
         return
     command = COMMANDS.get(args[0])
     if command is None:
@@ -77,8 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refuse(str(error))
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        # Whoever was interrupted may know what is left of its work.
+        print(f"{PROGRAM}: interrupted" + (f"; {stop}" if str(stop) else ""), file=sys.stderr)
         sys.exit(130)
 
 

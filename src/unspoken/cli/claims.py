@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, final
+from typing import final
 
-import tyro
-
-from unspoken.cli.arguments import PROGRAM, parse
+from unspoken.cli.arguments import PROGRAM, Runs, parse
 from unspoken.cli.chosen import evaluated
 
 
@@ -18,7 +15,7 @@ from unspoken.cli.chosen import evaluated
 class _Claims:
     """Say which of the paper's claims runs agree with, task by task."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Runs
     """Run folders, evaluated; all seeds of a recipe count as one row."""
     eval: str = "test"
     """Which evaluation of each run."""

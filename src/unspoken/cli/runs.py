@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 import tyro
 
-from unspoken.cli.arguments import PROGRAM, Nothing, leading, notes, parse
+from unspoken.cli.arguments import PROGRAM, Nothing, Runs, leading, notes, parse
 from unspoken.cli.chosen import evaluated
 from unspoken.config import After, RunConfig
 from unspoken.specs import Engine, Lora
@@ -27,7 +27,7 @@ def list_(args: Sequence[str]) -> None:
     """List all recipes."""
     from unspoken.recipes import RECIPES
 
-    parse(Nothing, args, name="list")
+    parse(Nothing, args, name="list", about=list_.__doc__)
     width = max(len(name) for name in RECIPES)
     for name, make in RECIPES.items():
         config = make()
@@ -102,10 +102,15 @@ class _Resume:
     """Rows decoded together in evaluation from here on; None: as the run has it."""
 
 
+_RESUMED = ("--report-to", "--batch.micro", "--batch.evaluation")
+"""The flags of `_Resume` beside --resume itself."""
+
+
 def train(args: Sequence[str]) -> None:
     """Train RECIPE [flags], or a saved config.json; or --resume RUN."""
     recipe, rest = leading(args)
     if recipe is None and any(a.startswith("--resume") for a in rest):
+        _refuse_settings(rest)
         resumed = parse(_Resume, rest, name="train")
         run = resumed.resume
         config = RunConfig.load(run / "config.json")
@@ -140,7 +145,36 @@ def train(args: Sequence[str]) -> None:
     _fit(config, out, resume=False, report_to=options.report_to, first=options.first)
 
 
+def _refuse_settings(args: Sequence[str]) -> None:
+    """Raises ValueError for a flag that a run beginning takes, and one going on does not."""
+    for flag in (arg.partition("=")[0] for arg in args if arg.startswith("--")):
+        if flag.replace("_", "-") not in ("--resume", "--help", *_RESUMED):
+            raise ValueError(
+                f"{flag}: a resumed run keeps the settings of its config.json; beside --resume RUN there are only "
+                f"{', '.join(_RESUMED)}"
+            )
+
+
+@contextmanager
+def _saying_what_is_saved(out: Path) -> Iterator[None]:
+    """A Ctrl-C that no step can answer, before the first one say, tells what there is to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        there = (out / "config.json").is_file()
+        raise KeyboardInterrupt(
+            f"what was saved last is in {out}, continue with: {PROGRAM} train --resume {out}"
+            if there
+            else f"nothing was saved, {out} is not there yet"
+        ) from stop
+
+
 def _fit(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, first: Path | None = None) -> None:
+    with _saying_what_is_saved(out):
+        _fit_to_the_end(config, out, resume=resume, report_to=report_to, first=first)
+
+
+def _fit_to_the_end(config: RunConfig, out: Path, *, resume: bool, report_to: Tool | None, first: Path | None) -> None:
     from rich.console import Console
 
     from unspoken.progress import LiveTraining
@@ -172,7 +206,7 @@ class _Eval:
     split: Literal["valid", "test"] = "test"
     """Which split."""
     on: str | None = None
-    """Other problems: a task's name (`unspoken data show` lists them) or a file in the run's own format."""
+    """Other problems: a task's name (`unspoken data list` lists them) or a file in the run's own format."""
     weights: Literal["best", "final"] = "best"
     """best: best validation accuracy in the final stage; final: the end of training."""
     thoughts: int | None = None
@@ -187,11 +221,17 @@ class _Eval:
     """How the model is run; None: as the run was trained. `plain` switches every fast path off."""
     name: str | None = None
     """Folder under RUN/eval; None: made of --on, the split, and the number of thoughts where forced."""
+    force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace an evaluation of that name, once the new one is complete."""
 
 
 def eval_(args: Sequence[str]) -> None:
     """Evaluate RUN: accuracy with interval, tokens, seconds; records under RUN/eval."""
     options = parse(_Eval, args, name="eval")
+    least = {"num": 1, "rows": 1, "single": 0, "thoughts": 0}
+    for flag, value in zip(least, (options.num, options.rows, options.single, options.thoughts), strict=True):
+        if value is not None and value < least[flag]:
+            raise ValueError(f"--{flag} must be at least {least[flag]}, got {value}")
     config = RunConfig.load(options.run / "config.json")
     task = config.task
     parts: list[str] = [options.split] if options.thoughts is None else [options.split, f"{options.thoughts}-thoughts"]
@@ -203,8 +243,8 @@ def eval_(args: Sequence[str]) -> None:
         parts.insert(0, file.name.partition(".")[0])
     name = options.name or "-".join(parts)
     folder = options.run / "eval" / name
-    if folder.exists():
-        raise ValueError(f"{folder} exists; choose another --name")
+    if folder.exists() and not options.force:
+        raise ValueError(f"{folder} exists; choose another --name, or replace it with --force")
     trained = config.method.trained_thoughts
     if options.thoughts is not None and trained is not None and options.thoughts > trained:
         print(
@@ -271,7 +311,7 @@ def _describe(summary: Summary) -> str:
 class _Table:
     """Put evaluated runs into a table in the shape of the paper's Table 1."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Runs
     """Run folders."""
     format: Literal["md", "csv", "latex"] = "md"
     """Markdown, CSV (one line a run, plain numbers) or LaTeX."""
@@ -309,7 +349,7 @@ def env(args: Sequence[str]) -> None:
     from unspoken.environment import describe_environment
     from unspoken.tasks.rows import data_root
 
-    parse(Nothing, args, name="env")
+    parse(Nothing, args, name="env", about=env.__doc__)
     found = {**describe_environment(), "data": str(data_root()) + ("" if data_root().is_dir() else " (missing)")}
     print(json.dumps(found, indent=2))
 
