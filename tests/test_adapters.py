@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tiny import PAD, RAGGED, assert_close, assert_same_gradients, build, number, rows, tolerance, trainable
-from unspoken import blocks
+from unspoken import attention, blocks
 from unspoken.adapters import adapted, add_lora, base_fingerprint, load_adapter, merged, save_adapter
 from unspoken.batch import collate
 from unspoken.layout import Marks
@@ -110,7 +110,8 @@ def test_what_is_worked_out_again_drops_the_same(
     found = []
     for repeated in (True, False):
         if not repeated:
-            monkeypatch.setattr(blocks, "worked_out_again", _just_once)
+            for module in (attention, blocks):
+                monkeypatch.setattr(module, "worked_out_again", _just_once)
         torch.manual_seed(3)
         loss = output(lm, engine if repeated else "fast").loss_sum
         found.append((number(loss), slopes(lm, loss)))

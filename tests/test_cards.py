@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from tiny_runs import tiny
 from unspoken.cards import FILE_NAME, OURS, num_parameters, write_card
 from unspoken.config import After
 from unspoken.curriculum import Curriculum
+from unspoken.doctor import check_libraries
 from unspoken.methods import CoT, Pause
 from unspoken.model import LatentLM
 from unspoken.notes import Notes
@@ -126,6 +128,26 @@ def test_models_of_earlier_versions_get_a_card(run: Path) -> None:
     assert "| base model |" not in text
     assert "not told" not in text
     assert f"model.reason([{tiny().task.examples('test')[0].question!r}]" in text
+
+
+def test_from_sources_that_are_not_installed_models_are_saved_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Guards PYTHONPATH=src, as on a lent machine: the card asked for our version, and the end of a training raised."""
+    found = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "unspoken":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    fit(tiny(max_steps=1), tmp_path / "run")
+    assert "unspoken (not installed, from its sources)" in (tmp_path / "run" / "final" / "README.md").read_text()
+    (finding,) = check_libraries(tmp_path)
+    assert (finding.what, finding.state, finding.todo) == ("unspoken", "note", "pip install -e .")
+    call("--version")
+    assert capsys.readouterr().out == "unspoken (not installed, from its sources)\n"
 
 
 def test_a_card_somebody_took_over_is_left_alone(run: Path) -> None:

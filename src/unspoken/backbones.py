@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from unspoken.blocks import Blocks, Growing, as_mask, blocks_of
+from unspoken.attention import Growing, as_mask
+from unspoken.blocks import Blocks, blocks_of
 from unspoken.specs import Engine
 
 Mask = Tensor | dict[str, Tensor]
@@ -40,8 +41,8 @@ class Session(ABC):
         """Keeps these rows only."""
 
 
-class Backbone:
-    """Embed, run, unembed and feed back for the default family (GPT-2, Llama, Qwen, Mistral, OLMo, GPT-NeoX, ...).
+class Backbone(ABC):
+    """Embed, run, unembed and feed back; what a family does differently is in its subclass.
 
     Not an `nn.Module`: the model's weights are registered once, in `LatentLM`, so that `save_file` sees no aliases.
     """
@@ -274,6 +275,11 @@ def _slice(mask: Tensor, span: slice) -> Tensor:
 
 
 @final
+class Usual(Backbone):
+    """GPT-2, Llama, Qwen, Mistral, OLMo, GPT-NeoX, ...: embed, base model, unembed, and nothing else."""
+
+
+@final
 class Gemma2(Backbone):
     """Gemma 2 caps its logits softly."""
 
@@ -303,4 +309,4 @@ FAMILIES: dict[str, type[Backbone]] = {"gemma2": Gemma2, "gemma3_text": Gemma2, 
 
 def backbone_of(lm: PreTrainedModel, engine: Engine) -> Backbone:
     """The backbone of a model's family."""
-    return FAMILIES.get(lm.config.model_type, Backbone)(lm, engine)
+    return FAMILIES.get(lm.config.model_type, Usual)(lm, engine)

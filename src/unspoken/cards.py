@@ -6,7 +6,6 @@ after each evaluation. A card that someone has taken over, by removing its last 
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from huggingface_hub import EvalResult, ModelCardData
 
 from unspoken.durable import write_whole
+from unspoken.environment import version_of
 from unspoken.layout import MARKERS
 from unspoken.methods import Method
 from unspoken.notes import Evaluation, Notes
@@ -173,7 +173,7 @@ def _facts(notes: Notes, architecture: str, parameters: int, thoughts: int) -> l
 
 
 def _made_with(notes: Notes) -> str:
-    version = f"unspoken {importlib.metadata.version('unspoken')}"
+    version = f"unspoken {version_of('unspoken') or '(not installed, from its sources)'}"
     recipe = "" if notes.recipe is None else f", recipe `{notes.recipe}`"
     seed = "" if notes.seed is None else f", seed {notes.seed}"
     if notes.imported_from is not None:

@@ -30,7 +30,7 @@ from unspoken.batch import collate
 from unspoken.config import AdamW, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
 from unspoken.data import tokenize
-from unspoken.environment import processor_name
+from unspoken.environment import processor_name, version_of
 from unspoken.evaluate import evaluate
 from unspoken.methods import Coconut
 from unspoken.model import LatentLM
@@ -96,6 +96,10 @@ def examine(folder: Path) -> Iterator[Finding]:
 
 def check_libraries(folder: Path) -> Iterator[Finding]:
     """Python, and every library that the package names, in a version it allows."""
+    if version_of("unspoken") is None:
+        said = "run from its sources, not installed; versions are not checked"
+        yield Finding(what="unspoken", state="note", said=said, todo="pip install -e .")
+        return
     wanted = importlib.metadata.metadata("unspoken")["Requires-Python"]
     python = platform.python_version()
     fits = sys.version_info >= tuple(int(part) for part in wanted.removeprefix(">=").split("."))
@@ -109,10 +113,7 @@ def check_libraries(folder: Path) -> Iterator[Finding]:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            version = None
+        version = version_of(requirement.name)
         if version is not None and requirement.specifier.contains(version, prereleases=True):
             yield Finding(what=requirement.name, state="ok", said=version)
             continue

@@ -17,7 +17,7 @@ def describe_environment() -> dict[str, Any]:
     """Versions, commit, command and processors, without importing torch; no path and no host name."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
         "commit": _commit(),
         "command": _command(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -31,7 +31,8 @@ def _command() -> str:
     return " ".join(["unspoken" if program in ("unspoken", "__main__.py") else program, *sys.argv[1:]])
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """An installed package's version; None where it is not installed, as we are when run from our sources."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from unspoken.attention import Memory, as_mask, attend
 from unspoken.backbones import Backbone
-from unspoken.blocks import Blocks, Memory, as_mask, attend
+from unspoken.blocks import Blocks
 from unspoken.generate import Written
 from unspoken.layout import Layout
 from unspoken.walk import FeedBack
@@ -62,6 +63,7 @@ class _Row:
         return self.written.tokens[-1], False
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class _Step:
     """What a step has to do beyond running the blocks."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,7 @@ def itself(hidden: Tensor, is_thought: Tensor) -> Tensor:
     return hidden
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """What is walked over; rows may be padded on either side and have any number of thoughts."""
@@ -103,6 +105,7 @@ def complete(
     return Columns(input_ids=input_ids, **others)
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Walked:
     """What a walk leaves behind."""
