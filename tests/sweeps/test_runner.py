@@ -29,7 +29,7 @@ from unspoken.sweeps import runner
 from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.keeping import keep
 from unspoken.sweeps.runner import Outcome, Terms, run_sweep
-from unspoken.sweeps.times import Times
+from unspoken.sweeps.times import Times, progress
 from unspoken.sweeps.work import units
 
 FIRST = tiny(recipe="tiny/first", method=CoT(), curriculum=Curriculum(stage_epochs=(1,)), max_steps=2)
@@ -59,7 +59,9 @@ def terms(folder: Path, **changes: Any) -> Terms:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep, Outcome, list[str]]:
     """A sweep of three cells, two of which share a first run, run to its end."""
     folder = tmp_path_factory.mktemp("swept")
-    sweep = Sweep(name="tiny", about="", cells=[cell("a", looked=4), cell("b"), cell("alone", after=False)])
+    alone = cell("alone", after=False)
+    looked = replace(cell("a", looked=4), beside=alone.name)
+    sweep = Sweep(name="tiny", about="", cells=[looked, cell("b"), alone])
     return folder, sweep, *run(sweep, folder)
 
 
@@ -110,6 +112,15 @@ def test_a_page_is_kept_with_figures_that_its_links_find(
         assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_a_probe_names_the_run_it_was_made_beside(swept: tuple[Path, Sweep, Outcome, list[str]]) -> None:
+    """Guards against pages without the other run, which was trained long before the probe began."""
+    folder, sweep, _, _ = swept
+    runs = folder / "runs"
+    page = (runs / sweep.cells[0].name / "probe" / "test" / "page.md").read_text()
+    assert "\nBeside it: Coconut, given the right steps so far." in page
+    assert f"--beside {runs / sweep.cells[2].name}`" in page
+
+
 def test_a_second_call_does_nothing(swept: tuple[Path, Sweep, Outcome, list[str]]) -> None:
     """Guards against finished cells being run again."""
     folder, sweep, _, _ = swept
@@ -120,8 +131,10 @@ def test_a_second_call_does_nothing(swept: tuple[Path, Sweep, Outcome, list[str]
 
 
 def test_what_is_left_is_known_from_what_others_took(swept: tuple[Path, Sweep, Outcome, list[str]]) -> None:
-    """Guards against an estimate that leaves out a part, or that counts what is done."""
+    """Guards against an estimate that leaves out a part, counts what is done, or finds no steps in metrics."""
     folder, sweep, _, _ = swept
+    trained = progress(folder / "runs" / sweep.cells[2].name)
+    assert trained is not None and (trained.step, trained.num_steps) == (2, 2)
     times = Times(folder / "runs" / "sweep.jsonl")
     again = replace(sweep, cells=[*sweep.cells, cell("a", seed=1, after=False)])
     expected = [times.left(unit.left) for unit in units(again.cells, folder / "runs")]

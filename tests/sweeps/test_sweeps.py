@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,17 @@ from unspoken.sweeps.base import Sweep
 from unspoken.sweeps.work import describe, units
 from unspoken.tasks.known import find_task
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_cell_is_complete(name: str) -> None:
-    """Guards against a cell that a night's work arrives at only to fail: an unknown set, a run too short to end."""
-    for cell in find_sweep(name).cells:
+    """Guards against a cell that a night's work arrives at only to fail: an unknown set, a run too short to end; and
+    against probes beside a run that no cell makes, which would stand alone for ever."""
+    cells = find_sweep(name).cells
+    names = {cell.name for cell in cells}
+    for cell in cells:
+        assert cell.beside is None or cell.beside in names
         for asked in cell.asked:
             assert cell.config.task.asking(find_task(asked)).max_new_tokens > 0
         assert cell.config.curriculum.epochs > 0
@@ -111,6 +118,22 @@ def test_dry_lists_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "r").exists()
 
 
+def test_what_is_kept_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Guards clones, which have the records of a night's work and no weights: `make table1` began it all again."""
+    name, kept = "small-prosqa-coconut-seed0", tmp_path / "kept"
+    shutil.copytree(ROOT / "results" / "runs" / name, kept / name)
+    asked = f"sweep small --dry --only small/prosqa/coconut --seeds 0 1 --runs {tmp_path / 'r'} --keep {kept}"
+    call(asked)
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first == f"1 of 2 cells lie whole in {kept} and are not run"
+    assert [line.partition(":")[0] for line in lines][-1] == "small-prosqa-coconut-seed1"
+    assert not [line for line in lines if "seed0" in line], "nor what it started from"
+    assert last == "4 runs are not done; one after another they take 4 runs of unknown length"
+    (kept / name / "audit" / "test" / "audit.json").unlink()
+    call(asked)
+    assert "small-prosqa-coconut-seed0: missing: training" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -121,11 +144,16 @@ def test_dry_lists_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture
         ("sweep small --jobs 0 --seeds 0", "jobs must be at least 1"),
         ("sweep small --minutes 0 --seeds 0", "time must be above 0"),
         ("sweep small --minute 5", "did you mean --minutes"),
+        ("sweep small --runs file", "file: expected a folder"),
+        ("sweep small --runs runs --keep file", "file: expected a folder"),
     ],
 )
 def test_bad_arguments(
     arguments: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Guards against a traceback, or against folders made before a refusal."""
+    """Guards against a traceback, against folders made before a refusal, and against a night of training that ends
+    where its first cell is to be kept."""
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     assert said in refused(arguments, capsys)
+    assert [path.name for path in Path().iterdir()] == ["file"]

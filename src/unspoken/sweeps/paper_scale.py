@@ -61,7 +61,8 @@ def _cells(where: str, rows: Sequence[str], asked: tuple[str, ...], seed: int = 
             config=replace(config, precision="bf16", checkpoint_every=1_000),
             asked=asked,
             looked=500,
-            beside=f"{where.replace('/', '-')}-cot-seed{seed}",
+            # Ablations stand beside the row they are ablations of, which is no cell of their own.
+            beside=f"{where.removesuffix('/ablation').replace('/', '-')}-cot-seed{seed}",
             figures=True,
         )
 
