@@ -17,6 +17,7 @@ from tiny_runs import MODEL, tiny
 from unspoken.build import build_model
 from unspoken.curriculum import Curriculum
 from unspoken.evaluate import evaluate, time_single
+from unspoken.generate import Written
 from unspoken.methods import Coconut, CoT, Method, NoCoT, PauseAsThought, ShuffledThoughts
 from unspoken.model import LatentLM
 from unspoken.records import (
@@ -104,25 +105,32 @@ def test_a_summary_comes_back_equal_and_refuses_what_it_is_not(tmp_path: Path) -
 
 
 def test_a_summary_counts_what_the_records_say() -> None:
-    """Guards the figures of every table: thoughts and tokens apart, the median at batch 1, the mean in batches."""
+    """Guards the figures of every table: thoughts and tokens apart, the median at batch 1, the mean in batches, whole
+    and by parts, which older records do not have."""
+    split = {"prefill_seconds": 0.25, "thought_seconds": 0.15, "text_seconds": 0.1}
     records = [
-        record(0, num_tokens=4, num_thoughts=2, seconds=0.5),
-        record(1, num_tokens=6, num_thoughts=2, seconds=0.1, correct=False),
+        record(0, num_tokens=4, num_thoughts=2, seconds=0.5, **split),
+        record(1, num_tokens=6, num_thoughts=2, seconds=0.1, correct=False, **dict.fromkeys(split, 0.05)),
     ]
-    found = summarize(
-        records,
-        split="valid",
-        rows=2,
-        single=[9.0, 1.0, 2.0],
-        forced_thoughts=2,
-        hardware="x",
-        task={},
-        weights="best",
-        commit=None,
+    found, older = (
+        summarize(
+            some,
+            split="valid",
+            rows=2,
+            single=[9.0, 1.0, 2.0],
+            forced_thoughts=2,
+            hardware="x",
+            task={},
+            weights="best",
+            commit=None,
+        )
+        for some in (records, [*records, record(2)])
     )
     assert (found.num, found.num_correct, found.accuracy) == (2, 1, 0.5)
     assert (found.tokens, found.thoughts) == (5, 2)
     assert found.seconds_batched == pytest.approx(0.3)
+    parts = [[each.prefill_seconds, each.thought_seconds, each.text_seconds] for each in (found, older)]
+    assert parts == [pytest.approx([0.15, 0.1, 0.075]), [None] * 3]
     assert found.seconds_single == 2.0
     with pytest.raises(ValueError, match="is the split empty"):
         summarize(
@@ -188,6 +196,27 @@ def test_records_tell_what_was_asked_and_answered(model: LatentLM) -> None:
         assert record_.prediction == TASK.extract(record_.output)
         assert record_.correct == (record_.prediction == example.answer)
         assert record_.seconds > 0
+
+
+@pytest.mark.parametrize("method", [Coconut(max_stage=2), CoT(), NoCoT()])
+def test_records_tell_what_the_time_went_into(method: Method, model: LatentLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the split of each row's seconds: parts that change places, are left out, or do not add up; and thoughts
+    that cost something where there are none."""
+    written: list[Written] = []
+    write = LatentLM.write
+
+    def watched(*arguments: Any, **settings: Any) -> list[Written]:
+        written.extend(write(*arguments, **settings))
+        return written
+
+    monkeypatch.setattr(LatentLM, "write", watched)
+    found = evaluate(model, TASK, method, TASK.examples("test")[:6], rows=4)
+    assert len({record.prefill_seconds for record in found}) > 1, "equal times would hide a mix-up of rows"
+    for record_, row in zip(found, written, strict=True):
+        parts = [record_.prefill_seconds, record_.thought_seconds, record_.text_seconds]
+        assert parts == [row.prefill_seconds, row.thought_seconds, row.text_seconds]
+        assert record_.seconds == pytest.approx(sum(part for part in parts if part is not None))
+        assert [part is not None and part > 0 for part in parts] == [True, record_.num_thoughts > 0, True]
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
