@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from command_line import Capture, call, refused
 from unspoken.curves import draw_curves, read_curves
+from unspoken.figures import PALETTE
 
 
 def a_run(folder: Path, *, last: float = 0.5) -> Path:
@@ -64,6 +66,84 @@ def test_names_of_any_length_fit_the_figure(tmp_path: Path) -> None:
     assert all(low >= 0 and high <= width for low, high, width in legends), legends
 
 
+def test_rings_stand_where_stages_begin(tmp_path: Path) -> None:
+    """Guards the point of the figure: the jump of the loss at a switch is marked, on the curve and in its colour, and
+    the accuracy right after it as well."""
+    from matplotlib.figure import Figure
+
+    rings: list[tuple[int, Any, list[tuple[float, float]]]] = []
+    save = Figure.savefig
+
+    def measured(self: Figure, *args: Any, **kwargs: Any) -> None:
+        # The second saving is of the same figure.
+        rings[:] = [
+            (panel, line.get_color(), [(float(x), float(y)) for x, y in np.asarray(line.get_xydata(), dtype=float)])
+            for panel, axis in enumerate(self.axes)
+            for line in axis.lines
+            if line.get_marker() == "o" and line.get_fillstyle() == "none" and line.get_linestyle() == "None"
+        ]
+        save(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", measured)
+        runs = [a_run(tmp_path / "a"), a_run(tmp_path / "b", last=0.25)]
+        draw_curves(read_curves(runs), tmp_path / "figure.png")
+    assert rings == [
+        (0, PALETTE[0], [(30, 3.0)]),
+        (0, PALETTE[1], [(30, 3.0)]),
+        (1, PALETTE[0], [(40, 50.0)]),
+        (1, PALETTE[1], [(40, 25.0)]),
+    ]
+
+
+def test_the_ten_rows_of_table_1_are_told_apart_below_their_names(tmp_path: Path) -> None:
+    """Guards a figure of ten runs: two of the same look, or panels pressed flat by the legend."""
+    from matplotlib.figure import Figure
+
+    looks: set[tuple[str, str]] = set()
+    heights: list[float] = []
+    save = Figure.savefig
+
+    def measured(self: Figure, *args: Any, **kwargs: Any) -> None:
+        looks.update((str(line.get_color()), str(line.get_linestyle())) for line in self.axes[0].lines)
+        self.draw_without_rendering()
+        heights.extend(axis.bbox.height / self.dpi for axis in self.axes)
+        save(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", measured)
+        runs = [a_run(tmp_path / f"small-prontoqa-without-curriculum-seed{i}") for i in range(10)]
+        draw_curves(read_curves(runs), tmp_path / "figure.png")
+    assert len([look for look in looks if look[1] != "None"]) == 10
+    assert min(heights) > 1.5, heights
+
+
+@pytest.mark.parametrize("losses", [(2.31, 2.29, 2.275), (0.0021, 0.002, 0.0019), (30.0, 2.0, 0.1)])
+def test_losses_are_plain_numbers(losses: tuple[float, ...], tmp_path: Path) -> None:
+    """Guards a short run, whose logarithmic axis read 2.275 times ten to the zero."""
+    from matplotlib.figure import Figure
+
+    shown: list[str] = []
+    save = Figure.savefig
+
+    def measured(self: Figure, *args: Any, **kwargs: Any) -> None:
+        axis = self.axes[0]
+        low, high = axis.get_ylim()
+        ticks = [(tick.get_loc(), tick.label1.get_text()) for tick in axis.yaxis.get_major_ticks()]
+        shown[:] = [text for at, text in ticks if low <= at <= high]
+        shown.extend(tick.label1.get_text() for tick in axis.yaxis.get_minor_ticks() if tick.label1.get_text())
+        save(self, *args, **kwargs)
+
+    (tmp_path / "run").mkdir()
+    rows = [{"kind": "step", "step": 10 * i, "epoch": 0, "stage": 0, "loss": loss} for i, loss in enumerate(losses, 1)]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", measured)
+        draw_curves(read_curves([tmp_path / "run"]), tmp_path / "figure.png")
+    assert len(shown) >= 3
+    assert all(losses[-1] / 3 < float(text) < 3 * losses[0] for text in shown), shown
+
+
 def test_the_data_stand_beside_the_figure(tmp_path: Path) -> None:
     """Guards figures nobody can draw again."""
     draw_curves(read_curves([a_run(tmp_path / "a"), a_run(tmp_path / "b", last=0.25)]), tmp_path / "new" / "curves.png")
@@ -82,7 +162,7 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "metrics.jsonl").write_text("")
     assert "at least one run" in refused("curves", capsys)
-    assert "takes 1 to 8 runs, got 9" in refused("curves " + "run " * 9, capsys)
+    assert "takes 1 to 16 runs, got 17" in refused("curves " + "run " * 17, capsys)
     assert "names a PNG" in refused("curves run --out curves.pdf", capsys)
     assert "no step with a loss" in refused("curves empty", capsys)
     assert "nowhere" in refused("curves nowhere", capsys)
