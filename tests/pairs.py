@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -59,11 +60,22 @@ def train_in_pairs(jobs: list[dict[str, Any]], folder: Path, **environment: str)
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[dict[str, int]]:
-    """Counts the collectives that FSDP asks for: `gather` and `scatter`."""
+def counted() -> Iterator[dict[str, Any]]:
+    """Counts the collectives that FSDP asks for, `gather` and `scatter`; and the `passes` of every forward that has a
+    backward, one number a micro-batch."""
+    import torch
     import torch.distributed as dist
 
-    counts = {"gather": 0, "scatter": 0}
+    from unspoken.model import LatentLM
+
+    counts: dict[str, Any] = {"gather": 0, "scatter": 0, "passes": []}
+    forward = LatentLM.forward
+
+    def passing(*arguments: Any, **settings: Any) -> Any:
+        if torch.is_grad_enabled():
+            counts["passes"].append(len(settings["plan"].spans))
+        return forward(*arguments, **settings)
+
     # The second pair are the names of torch before 2.13.
     names = ("all_gather_single", "reduce_scatter_single", "all_gather_into_tensor", "reduce_scatter_tensor")
     kept = {name: vars(dist)[name] for name in names if name in vars(dist)}
@@ -78,7 +90,8 @@ def counted() -> Iterator[dict[str, int]]:
     for name in kept:
         setattr(dist, name, counting(name))
     try:
-        yield counts
+        with mock.patch.object(LatentLM, "forward", passing):
+            yield counts
     finally:
         for name, function in kept.items():
             setattr(dist, name, function)
@@ -88,7 +101,7 @@ def work(file: str) -> None:
     """What each of the two does: one job after another.
 
     A job is `{"config": PATH, "out": PATH, "sharded": bool, "resume": bool, "stop_at": STEP, "count": PATH}`, the last
-    three optional. `stop_at`: the main process is sent Ctrl-C there. `count`: where its number of collectives goes.
+    three optional. `stop_at`: the main process is sent Ctrl-C there. `count`: where what `counted` counts goes.
     """
     import torch
 
