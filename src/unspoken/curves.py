@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 5.0, 5.6
 """Inches; text stays readable when that is one column of a page."""
+STYLES = ("-", "--")
+"""Of lines: each is drawn in every colour before the next."""
+MOST_RUNS = len(STYLES) * len(PALETTE)
+"""Runs that can be told apart; Table 1 has ten rows."""
+LEGEND_HEIGHT = 0.8
+"""Inches of HEIGHT that a legend may take; a higher one makes the figure higher."""
 LONGEST_NAME = 45
 """Characters of a run's name in a line of the legend, which has no room for more."""
 
@@ -67,8 +73,8 @@ def read_curves(runs: Sequence[Path]) -> list[Curve]:
     Raises:
         ValueError: there are no runs, more than can be told apart, or one without a logged step.
     """
-    if not 1 <= len(runs) <= len(PALETTE):
-        raise ValueError(f"a figure of curves takes 1 to {len(PALETTE)} runs, got {len(runs)}; name fewer")
+    if not 1 <= len(runs) <= MOST_RUNS:
+        raise ValueError(f"a figure of curves takes 1 to {MOST_RUNS} runs, got {len(runs)}; name fewer")
     names = [run.resolve().name for run in runs]
     found = [
         Curve(
@@ -90,6 +96,7 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
     have fewer and harder ones, so it is the jump at a ring, and how fast it is made good, that can be compared.
     """
     from matplotlib.figure import Figure  # here, because matplotlib takes a second to import
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
@@ -98,10 +105,13 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
         _plot(above, i, curve.steps, [line.loss or 0.0 for line in curve.steps], marked=False, label=curve.name)
         accuracies = [100 * (line.asked or 0.0) for line in curve.validations]
         _plot(below, i, curve.validations, accuracies, marked=True, label=curve.name)
-    if all(line.loss for curve in curves for line in curve.steps):
+    losses = [line.loss or 0.0 for curve in curves for line in curve.steps]
+    if min(losses) > 0:
         above.set_yscale("log")
+        _plain_ticks(above, narrow=max(losses) < 10 * min(losses))
     above.set_ylabel("training loss a label")
     below.set(ylabel="validation accuracy, %", xlabel="training step (ring: a new stage)", ylim=(-4, 104))
+    below.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     for axis in (above, below):
         axis.grid(axis="y", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -117,7 +127,10 @@ def _legend(figure: Figure, axis: Axes, *, columns: int) -> None:
     while True:
         legend = figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False)
         figure.draw_without_rendering()
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+        box = legend.get_window_extent()
+        if columns == 1 or box.width <= figure.bbox.width:
+            # Below a legend of many lines the panels keep their height.
+            figure.set_figheight(HEIGHT + max(0.0, box.height / figure.dpi - LEGEND_HEIGHT))
             return
         legend.remove()
         columns = 1
@@ -125,15 +138,27 @@ def _legend(figure: Figure, axis: Axes, *, columns: int) -> None:
 
 def _plot(axis: Axes, i: int, lines: Sequence[Line], values: Sequence[float], *, marked: bool, label: str) -> None:
     steps = [line.step for line in lines]
+    style, color = divmod(i, len(PALETTE))
+    # The second of two lines in a colour has another marker too.
+    marker = MARKERS[(i + style) % len(MARKERS)] if marked else None
     axis.plot(
-        steps, values, color=PALETTE[i], linewidth=1.2, label=label,
-        marker=MARKERS[i] if marked else None, markersize=3.5,
+        steps, values, color=PALETTE[color], linestyle=STYLES[style], linewidth=1.2, label=label, marker=marker,
+        markersize=3.5,
     )  # fmt: skip
     starts = [k for k in range(1, len(lines)) if lines[k].stage != lines[k - 1].stage]
     axis.plot(
         [steps[k] for k in starts], [values[k] for k in starts],
-        linestyle="none", marker="o", markersize=8, fillstyle="none", color=PALETTE[i],
+        linestyle="none", marker="o", markersize=8, fillstyle="none", color=PALETTE[color],
     )  # fmt: skip
+
+
+def _plain_ticks(axis: Axes, *, narrow: bool) -> None:
+    """Numbers in full on a logarithmic axis: at 1, 2 and 5, or wherever they are round on one of less than a decade."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+    axis.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _write_csv(curves: Sequence[Curve], path: Path) -> None:

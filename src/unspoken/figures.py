@@ -217,13 +217,14 @@ def _legend_below(figure: Figure, names: dict[str, int]) -> None:
         columns = max(1, columns // 3)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=columns, frameon=False,
-        title="filled: tokens + thoughts; hollow: tokens alone\nbars: sd over seeds, or one seed's 95 % interval",
+        title="filled: tokens + thoughts; hollow: tokens alone\nbars: sd over seeds, or one seed's 95 % interval\n"
+        "marks at one place are set side by side",
         title_fontsize=8,
     )  # fmt: skip
 
 
 def _marks(axis: Axes, marks: Sequence[tuple[int, Row, Callable[[Summary], float | None]]], *, join: bool) -> None:
-    """Draws rows; `join` draws the tokens without thoughts as well, on the same line."""
+    """Draws rows; `join` draws the tokens without thoughts as well, on the same line. Limits hold all marks."""
     from matplotlib.transforms import ScaledTranslation
 
     figure = axis.figure
@@ -231,11 +232,11 @@ def _marks(axis: Axes, marks: Sequence[tuple[int, Row, Callable[[Summary], float
     hollow = [(i, row) for i, row, _ in marks if join and row.thoughts]
     places = [(x, 100 * row.accuracy) for x, (_, row, _) in zip(means, marks, strict=True)]
     places += [(row.tokens, 100 * row.accuracy) for _, row in hollow]
-    pixels = [(float(x), float(y)) for x, y in axis.transData.transform(places)] if places else []
-    moved = [
-        axis.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
-        for shift in _side_by_side(pixels, figure.dpi)
-    ]
+    shifts = _shifts(axis, places)
+    # Wider limits bring marks closer to each other, which may move more of them.
+    while _widen(axis, places, shifts):
+        shifts = _shifts(axis, places)
+    moved = [axis.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans) for shift in shifts]
     for x, (i, row, value), at in zip(means, marks, moved[: len(marks)], strict=True):
         color, marker = _look(i)
         low, high = _ends(row)
@@ -253,6 +254,28 @@ def _marks(axis: Axes, marks: Sequence[tuple[int, Row, Callable[[Summary], float
             row.tokens, middle, color=color, marker=marker, markersize=6, markerfacecolor="white", linestyle="none",
             transform=at, zorder=4,
         )  # fmt: skip
+
+
+def _pixels(axis: Axes, places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in axis.transData.transform(places)] if places else []
+
+
+def _shifts(axis: Axes, places: Sequence[tuple[float, float]]) -> list[float]:
+    return _side_by_side(_pixels(axis, places), axis.figure.dpi)
+
+
+def _widen(axis: Axes, places: Sequence[tuple[float, float]], shifts: Sequence[float]) -> bool:
+    """Widens the limits where marks, moved so many points, are not wholly inside; whether they had to be."""
+    points = axis.figure.dpi / 72
+    at = [x + shift * points for (x, _), shift in zip(_pixels(axis, places), shifts, strict=True)]
+    box, half = axis.bbox, 4 * points
+    if not at or (min(at) - half >= box.x0 and max(at) + half <= box.x1):
+        return False
+    # A point more than is needed, so that this ends.
+    ends = [(min(box.x0, min(at) - half - points), box.y0), (max(box.x1, max(at) + half + points), box.y0)]
+    low, high = axis.transData.inverted().transform(ends)[:, 0]
+    axis.set_xlim(float(low), float(high))
+    return True
 
 
 def _measured(row: Row, value: Callable[[Summary], float | None]) -> list[float]:
