@@ -91,8 +91,12 @@ def test_an_evaluation_is_replaced_when_the_new_one_is_complete(
     """Guards --force: an evaluation of hours must not go for one that fails, and nothing of the old one may stay."""
     folder = here / "coconut" / "eval" / "test"
     before = tree(here)
+
+    def full(partial: Path, final: Path) -> None:
+        raise OSError(28, "No space left", "disk")
+
     with monkeypatch.context() as patched:
-        patched.setattr("unspoken.runs.publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left", "disk")))
+        patched.setattr("unspoken.runs.publish", full)
         assert "No space left" in refused("eval coconut --num 3 --single 0 --force", capsys)
     assert tree(here) == before
     (folder / "notes.txt").write_text("of the old one")
