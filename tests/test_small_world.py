@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from golden import small_world
 from unspoken.config import After, RunConfig, Validation
 from unspoken.recipes import RECIPES, find_recipe
 from unspoken.train import fit
@@ -51,6 +52,25 @@ def test_a_kept_run_begins_as_it_did(run: Path, tmp_path: Path) -> None:
     measured = [line for line in measured if line["kind"] == "step"]
     assert [line["step"] for line in measured] == [line["step"] for line in golden]
     assert [line["loss"] for line in measured] == pytest.approx([line["loss"] for line in golden], rel=5e-3)
+
+
+GOLDEN = json.loads(small_world.FILE.read_text())
+
+
+def test_every_row_has_golden_losses() -> None:
+    """Guards against a row that is added to the table, and to nothing that holds it."""
+    assert list(GOLDEN) == small_world.recipes()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_stage_of_every_row_is_as_it_was(name: str) -> None:
+    """Golden losses in float32, stage by stage: guards against any unintended change of thoughts, mixing, layouts,
+    controls or problems. `python tests/golden/small_world.py` renews them on purpose."""
+    measured = small_world.measure(find_recipe(name))
+    assert measured.keys() == GOLDEN[name].keys()
+    for stage, (loss, norm) in measured.items():
+        assert loss == pytest.approx(GOLDEN[name][stage][0], rel=1e-5), stage
+        assert norm == pytest.approx(GOLDEN[name][stage][1], rel=1e-3), stage
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("small/")])
