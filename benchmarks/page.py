@@ -47,6 +47,7 @@ def render_page(results: Results, folder: Path) -> Path:
         *(_shape(results, shape) for shape in results.shapes),
         _growth(results),
         _failures(results),
+        _notes(folder),
         "\n\n".join(["## Figures", *links]) if links else "",
         _how(results),
     ]
@@ -66,7 +67,10 @@ def _head(results: Results, source: str) -> str:
     if on_gpu(results):
         reached = ", ".join(f"{peak.flops_per_second / 1e12:.0f} TFLOP/s in {peak.precision}" for peak in results.peaks)
         peaks = f"- matrix products reached {reached}\n"
+    measured = {shape.name for shape in results.shapes}
     missing = "" if "growth" not in results.setting.parts or results.growth else "- the run is not finished\n"
+    if unmeasured := [name for name in results.setting.shapes if name not in measured]:
+        missing += f"- asked for and not measured: {', '.join(unmeasured)}\n"
     return (
         f"# Speed, {results.date}: {results.machine}\n\n"
         f"Every figure is from [{source}]({source}), one run, side by side; `python -m benchmarks page` makes this "
@@ -281,6 +285,12 @@ def _growth(results: Results) -> str:
 def _failures(results: Results) -> str:
     rows = [[failure.shape, TITLES[failure.way], failure.what, f"`{failure.message}`"] for failure in results.failures]
     return "\n\n".join(["## What failed", _table(["shape", "way", "at", "error"], rows)]) if rows else ""
+
+
+def _notes(folder: Path) -> str:
+    """What whoever measured has to say of it."""
+    notes = folder / "notes.md"
+    return f"## Notes\n\n{notes.read_text().strip()}" if notes.is_file() else ""
 
 
 def _how(results: Results) -> str:

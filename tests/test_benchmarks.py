@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -382,3 +383,12 @@ def test_layouts_of_a_subject_are_its_methods() -> None:
     for layout, tokens in zip(thinking, problems, strict=True):
         assert [label for label in layout.labels if label >= 0] == list(tokens.answer)
     assert subject.new_tokens(MICRO.coconut) == 2
+
+
+@pytest.mark.parametrize("run", sorted((Path(__file__).parents[1] / "benchmarks" / "runs").iterdir()), ids=str)
+def test_committed_pages_are_of_the_committed_runs(run: Path, tmp_path: Path) -> None:
+    """Guards figures on pages: what a page says is in its results.json, and nowhere else."""
+    shutil.copytree(run, tmp_path / "runs" / run.name)
+    command.main(["page", str(tmp_path / "runs" / run.name)])
+    made = (tmp_path / f"{run.name}.md").read_text()
+    assert made == (run.parent.parent / f"{run.name}.md").read_text()
