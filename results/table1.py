@@ -19,7 +19,7 @@ from unspoken.config import RunConfig
 from unspoken.curves import draw_curves, read_curves
 from unspoken.figures import efficiency
 from unspoken.tables import Row, accuracy_cell, by_task, collect, render
-from unspoken.tables.columns import signed, standard_error
+from unspoken.tables.columns import ABSENT, method_cell, signed, standard_error, verdict_cell
 
 HERE = Path(__file__).parent
 TITLES = {
@@ -86,12 +86,56 @@ def curves(found: Sequence[Path], family: str, names: Sequence[str], figure: Pat
     return [f"![training loss and validation accuracy](figures/{figure.name})", ""]
 
 
+SHOWN = {
+    "symbolic ProsQA": ("small/prosqa", None),
+    "the same without shortcuts": ("small/prosqa", "prosqa-debiased-4-hops-test"),
+    "symbolic ProntoQA": ("small/prontoqa", None),
+    "word problems": ("small/words", None),
+}
+"""What the README shows: columns, each of a family of recipes and a further evaluation of theirs."""
+
+
+def excerpt(rows: Sequence[Row]) -> list[str]:
+    """The table in a few columns, every seed's figure for itself: of two or three seeds that disagree a mean tells
+    little."""
+    by_recipe = {row.recipe: row for row in rows}
+    names = [row.recipe.rpartition("/")[2] for row in rows if row.recipe.startswith("small/prosqa/")]
+    families = list(dict.fromkeys(family for family, _ in SHOWN.values()))
+    heading = "thoughts carry the answer: ProsQA; ProntoQA; words"
+    lines = [f"| % right, each seed | {' | '.join(SHOWN)} | {heading} |", f"|---|{'---:|' * len(SHOWN)}---|"]
+    for name in names:
+        cells = [_of_each_seed(by_recipe.get(f"{family}/{name}"), further) for family, further in SHOWN.values()]
+        verdicts = [verdict_cell(by_recipe[f"{f}/{name}"]) for f in families if f"{f}/{name}" in by_recipe]
+        told = "" if set(verdicts) <= {ABSENT} else "; ".join(verdicts)
+        cells = [method_cell(by_recipe[f"small/prosqa/{name}"]).strip(), *cells, told]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _of_each_seed(row: Row | None, further: str | None) -> str:
+    if row is None:
+        return ABSENT
+    found = row.summaries if further is None else row.of(further)
+    return ", ".join(f"{100 * summary.accuracy:.1f}" for summary in found) or ABSENT
+
+
+def put_between(page: Path, mark: str, lines: Sequence[str]) -> None:
+    """Replaces what stands between two marks of a page."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{page}: expected {begin.strip()} and {end}")
+    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after)
+
+
 def main() -> None:
     """Writes the page from what is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="kept run folders")
     parser.add_argument("--start", default="small", help="what their names start with")
     parser.add_argument("--page", type=Path, default=HERE / "table1.md")
+    parser.add_argument("--readme", type=Path, help="put the table's main columns between its marks, too")
     options = parser.parse_args()
     found = complete(options.runs, options.start)
     rows = collect([run for run in found if not is_ablation(run)])
@@ -138,6 +182,8 @@ def main() -> None:
     if notes.is_file():
         lines += notes.read_text().splitlines()
     options.page.write_text("\n".join(lines).rstrip() + "\n")
+    if options.readme is not None:
+        put_between(options.readme, "table 1", excerpt(rows))
     print(f"{options.page}: {len(rows)} rows, {len(varied)} ablations, {len(found)} runs")
 
 

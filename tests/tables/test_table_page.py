@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -94,3 +95,22 @@ def test_a_base_that_differs_in_its_seeds_is_one_base(tmp_path: Path, monkeypatc
     text = page(monkeypatch, runs, tmp_path / "table1.md")
     # 10 / sqrt(3) = 5.77 and the binomial 1.55; what rounds to nothing has no sign of its own.
     assert "| `reversed` | 40.0 [37.0, 43.1] | +0.0 ± 6.0 | 13 |" in text
+
+
+def test_the_committed_page_and_readme_are_of_the_committed_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards figures on pages: whoever changes a table or adds runs makes both again (`make table1`)."""
+    for name in ("results/table1-notes.md", "README.md"):
+        shutil.copy(SCRIPT.parents[1] / name, tmp_path)
+    made = page(monkeypatch, SCRIPT.parent / "runs", tmp_path / "table1.md", "--readme", str(tmp_path / "README.md"))
+    assert made == (SCRIPT.parent / "table1.md").read_text()
+    assert (tmp_path / "README.md").read_text() == (SCRIPT.parents[1] / "README.md").read_text()
+
+
+def test_a_readme_without_marks_is_refused(tmp_path: Path) -> None:
+    """Guards against a table put nowhere, or over half a page."""
+    script = runpy.run_path(str(SCRIPT))
+    (tmp_path / "README.md").write_text("<!-- table 1 -->\n")
+    with pytest.raises(ValueError, match="expected <!-- table 1 --> and <!-- end of table 1 -->"):
+        script["put_between"](tmp_path / "README.md", "table 1", ["x"])
