@@ -139,7 +139,7 @@ for each in "${parts[@]}"; do
     case $each in
         # Warnings of other versions are no failures here.
         tests) part tests 240 python3 -m pytest -q -W default -m gpu -p no:cacheprovider --durations=5 \
-            tests/test_parity.py tests/test_graphs.py ;;
+            tests/test_parity.py tests/test_cuda_graphs.py ;;
         bench) part bench 240 python3 -m benchmarks --device "$device" --shapes gpt2-prosqa \
             --parts train decode memory --out "$out/bench" --resume ;;
         bench-all) part bench-all 560 python3 -m benchmarks --device "$device" --out "$out/bench-all" --resume ;;

@@ -13,8 +13,7 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 from jaxtyping import install_import_hook
 
-SHAPED = ("attention", "backbones", "batch", "blocks", "generate", "geometry", "model", "slots", "tree", "walk")
-"""The modules that annotate shapes."""
+from shaped import SHAPED
 
 _hook = install_import_hook([f"unspoken.{name}" for name in SHAPED], "beartype.beartype")
 

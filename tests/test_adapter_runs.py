@@ -44,7 +44,9 @@ def test_a_run_on_a_bf16_base_is_the_same_run(tmp_path: Path) -> None:
     runs = {}
     for frozen in ("fp32", "bf16"):
         config = tiny(adapter=replace(IN_RUNS, frozen=frozen), precision="bf16")
-        fit(config, tmp_path / frozen)
+        model = fit(config, tmp_path / frozen)
+        # Outside of autocast, where a model given back is used, it must work as well.
+        assert len(model.reason(["a b c d"], thoughts=1, max_new_tokens=2)) == 1
         runs[frozen] = tmp_path / frozen
         assert evaluate_run(runs[frozen], config, tmp_path / f"eval-{frozen}", num=4, single=0).num == 4
     assert losses(runs["bf16"]) == losses(runs["fp32"])

@@ -17,7 +17,7 @@ from typing import Protocol
 import pytest
 
 import unspoken
-from conftest import SHAPED
+from shaped import SHAPED
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "unspoken"

@@ -70,6 +70,8 @@ def add_lora(lm: PreTrainedModel, spec: Lora, marks: Marks, *, seed: int) -> Non
         # Autocast rounds these in every product; norms and embeddings it leaves as they are.
         for layer in layers.values():
             layer.to(torch.bfloat16)
+            layer.register_forward_pre_hook(_narrow)
+            layer.register_forward_hook(_widen)
 
 
 def merged(lm: PreTrainedModel) -> PreTrainedModel:
@@ -91,6 +93,16 @@ def merged(lm: PreTrainedModel) -> PreTrainedModel:
     if lm.generation_config is not None:
         plain.generation_config = copy.deepcopy(lm.generation_config)
     return plain.train(lm.training)
+
+
+def _narrow(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What a layer kept in bf16 reads, in bf16: as autocast has it, and outside of autocast too."""
+    return tuple(each.to(torch.bfloat16) for each in args)
+
+
+def _widen(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Outside of autocast everything else is float32."""
+    return output if torch.is_autocast_enabled(output.device.type) else output.float()
 
 
 def save_adapter(lm: PreTrainedModel, folder: Path) -> None:
