@@ -148,7 +148,7 @@ def test_scripts_of_pages_are_there(page: str) -> None:
             path = ROOT / module[1].replace(".", "/")
             known = module[1] in ("unspoken", "pytest", "pip")
             assert known or path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page}: {code}"
-        if target := re.search(r"^make ([a-z0-9]+)", code):
+        if target := re.search(r"^make ([a-z0-9-]+)", code):
             assert re.search(rf"^{target[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{page}: {code}"
 
 
