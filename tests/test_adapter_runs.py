@@ -20,7 +20,6 @@ from unspoken.adapters import adapted, load_adapter
 from unspoken.build import build_model
 from unspoken.config import AdamW, After, Muon, RunConfig
 from unspoken.curriculum import Curriculum
-from unspoken.layout import Marks
 from unspoken.methods import CoT
 from unspoken.model import LatentLM
 from unspoken.optimizers import build_optimizers
@@ -31,10 +30,6 @@ from unspoken.train import Interrupted, fit
 
 peft = pytest.importorskip("peft", reason="needs peft: pip install 'unspoken[adapters]'")
 
-MARKS = Marks(bot=60, eot=61, thought=62, pause=63)
-SPEC = Lora(rank=3, alpha=6.0)
-FAMILIES = ["gpt2", "llama", "qwen3"]
-each_model = pytest.mark.parametrize(("family", "tied"), [(f, tied) for f in FAMILIES for tied in (True, False)])
 IN_RUNS = Lora(rank=2, alpha=4.0, dropout=0.1)
 
 

@@ -29,7 +29,6 @@ MARKS = Marks(bot=60, eot=61, thought=62, pause=63)
 SPEC = Lora(rank=3, alpha=6.0)
 FAMILIES = ["gpt2", "llama", "qwen3"]
 each_model = pytest.mark.parametrize(("family", "tied"), [(f, tied) for f in FAMILIES for tied in (True, False)])
-IN_RUNS = Lora(rank=2, alpha=4.0, dropout=0.1)
 
 
 def trained(family: str, spec: Lora = SPEC, *, tied: bool = True, **changes: Any) -> PreTrainedModel:
