@@ -42,6 +42,18 @@ def load_run(
     raise ValueError(f"{run}: no trained model in {weights}/; has the run ended? unspoken train --resume {run}")
 
 
+def load_ready(folder: Path, config: RunConfig | None, *, weights: Literal["best", "final"] = "best") -> LatentLM:
+    """The model of a run, or without its `config` of a saved model's folder, on the GPU where there is one.
+
+    Raises:
+        ValueError: as `load_run` and `LatentLM.from_pretrained`.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config is None:
+        return LatentLM.from_pretrained(folder).to(device)
+    return load_run(folder, weights=weights, engine=config.engine)[0].to(device)
+
+
 def evaluate_run(
     run: Path,
     config: RunConfig,

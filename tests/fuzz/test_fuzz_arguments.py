@@ -71,6 +71,8 @@ LEADING = (
     ["train", "prosqa/gpt2/coconut"],
     ["train"],
     ["eval", "run"],
+    ["ask", "run"],
+    ["ask", "run", "a b ; ? a"],
     ["table", "run"],
     ["probe", "run"],
     ["audit", "run"],

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from unspoken.cli import data, runs
 from unspoken.cli.arguments import PROGRAM, refuse
+from unspoken.cli.ask import ask
 from unspoken.cli.audit import audit
 from unspoken.cli.claims import claims
 from unspoken.cli.curves import curves
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "show": runs.show,
     "train": runs.train,
     "eval": runs.eval_,
+    "ask": ask,
     "table": runs.table,
     "claims": claims,
     "curves": curves,
