@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from command_line import call, refused
-from unspoken.config import After
+from unspoken.config import After, RunConfig
 from unspoken.paper import METHOD_NAMES
+from unspoken.recipes import RECIPES
 from unspoken.sweeps import SWEEPS, find_sweep
-from unspoken.sweeps.base import Sweep
+from unspoken.sweeps.base import Cell, Sweep
 from unspoken.sweeps.work import describe, units
 from unspoken.tasks.known import find_task
 
@@ -88,6 +89,28 @@ def test_first_runs_come_right_before_who_needs_them(tmp_path: Path) -> None:
         "small-prosqa-coconut-seed0",
     ]
     assert len(names) == len(set(names))
+
+
+def test_a_cell_that_others_start_from_is_trained_once(tmp_path: Path) -> None:
+    """Guards against an hour spent again: rows on the released problems go on from the rows on the small ones."""
+    small, released = RECIPES["small/prosqa/cot"](), RECIPES["small/prosqa-released/cot"]()
+    both = [Cell(config=released), Cell(config=small)]
+    warm = ["first/small-prosqa-walk-seed0", "first/small-prosqa-fork-seed0"]
+    found = units(both, tmp_path)
+    assert [unit.name for unit in found] == [*warm, "small-prosqa-cot-seed0", "small-prosqa-released-cot-seed0"]
+    assert found[-1].needs == tmp_path / "small-prosqa-cot-seed0" / "final"
+    describe(both, tmp_path)
+    assert RunConfig.load(tmp_path / "small-prosqa-cot-seed0.json") == small
+    # Asked for alone, it brings a first run of its own, unless an earlier sweep has trained the cell with its settings.
+    alone = [unit.name for unit in units(both[:1], tmp_path)]
+    assert alone == [*warm, "first/small-prosqa-cot-seed0", "small-prosqa-released-cot-seed0"]
+    there = tmp_path / "small-prosqa-cot-seed0"
+    (there / "final").mkdir(parents=True)
+    replace(small, log_every=1).save(there / "config.json")
+    assert [unit.name for unit in units(both[:1], tmp_path)] == alone
+    small.save(there / "config.json")
+    (unit,) = units(both[:1], tmp_path)
+    assert unit.needs == there / "final"
 
 
 def test_two_cells_of_one_name_are_refused() -> None:

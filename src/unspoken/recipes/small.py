@@ -11,6 +11,8 @@ A row of Table 1 is one recipe with the task's settings, model, optimizer, and n
 ProsQA rows with stages have two runs: in the first the options are not told, since told options tempt a model into
 naming one of them, which is right in half of the problems and drowns what the graph would teach (`planning.py`). Word
 problems need no looking up and start from random weights; c is 2 there, as for GSM8K.
+
+The released ProsQA problems themselves, in symbols, are in reach of the same models by going on from the small ones.
 """
 
 from __future__ import annotations
@@ -46,6 +48,9 @@ PROSQA = SymbolicProsQA(
     symbols=28,
 )
 """The released process on 14 nodes instead of 28: 15 facts on average, chains of 3 and 4 hops."""
+RELEASED = SymbolicProsQA(problems=ProsQA(num_train=EPOCH), max_hops=6, symbols=28)
+"""The released problems, 36 facts on average, chains of 3 to 6 hops: validated and tested on the published files,
+trained on as many generated ones as the others here."""
 PRONTOQA = SymbolicProntoQA(
     problems=GeneratedProntoQA(
         generator=ProntoQAGenerator(hops=3, distractors="irrelevant"), num_train=EPOCH, num_valid=256, num_test=1_000
@@ -53,6 +58,7 @@ PRONTOQA = SymbolicProntoQA(
 )
 """ProntoQA with 3 hops instead of 5, and with its own option of distractors on another entity."""
 WORDS = WordProblems(num_train=EPOCH)
+RELEASED_NAME = "small/prosqa-released"
 UNSEEN = ("no-cot", "pause", "without-curriculum")
 """Rows that never see a chain of their task."""
 FOUR_LAYERS = ("coconut", "cot", "pause-as-thought")
@@ -126,6 +132,25 @@ def prosqa(layers: int = 2) -> RunConfig:
         curriculum=replace(untold.curriculum, stage_epochs=(0, 0, 1, 1, 4, 0)),
         optimizer=replace(untold.optimizer, lr=4e-3),
     )
+
+
+def released() -> RunConfig:
+    """Coconut on the released ProsQA problems in symbols, after the small ones."""
+    small = prosqa()
+    return replace(
+        small,
+        recipe=f"{RELEASED_NAME}/coconut",
+        task=replace(RELEASED, hidden=0.1),
+        method=Coconut(max_stage=6),
+        model=After(first=small),
+        curriculum=replace(small.curriculum, stage_epochs=(0, 0, 1, 1, 2, 1, 7, 0)),
+    )
+
+
+def released_icot() -> RunConfig:
+    """A token a stage; a chain has up to six."""
+    base, method = released(), ICoT(tokens_per_stage=1, remove_all_beyond=5)
+    return with_method(base, f"{RELEASED_NAME}/icot", method, base.curriculum.stage_epochs[: method.stages])
 
 
 def prontoqa_walk() -> RunConfig:
@@ -214,10 +239,24 @@ def _prosqa_rows(layers: int) -> dict[str, Recipe]:
     return {name: partial(_prosqa_row, row) for name, row in rows.items()}
 
 
+def _released_row(row: Recipe, small: Recipe) -> RunConfig:
+    """A row after the same row on the small problems."""
+    return replace(row(), model=After(first=small()))
+
+
+def _released_rows(small: dict[str, Recipe]) -> dict[str, Recipe]:
+    rows = table1(RELEASED_NAME, released, icot=released_icot)
+    return {
+        name: partial(_released_row, row, small[f"{_prosqa_name(2)}/{name.rpartition('/')[2]}"])
+        for name, row in rows.items()
+    }
+
+
 RECIPES: dict[str, Recipe] = {
     "small/prosqa/walk": prosqa_walk,
     "small/prosqa/fork": prosqa_fork,
     **_prosqa_rows(2),
+    **_released_rows(_prosqa_rows(2)),
     **{name: row for name, row in _prosqa_rows(4).items() if name.rpartition("/")[2] in FOUR_LAYERS},
     "small/prontoqa/walk": prontoqa_walk,
     "small/prontoqa/chain": prontoqa_chain,

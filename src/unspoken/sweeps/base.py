@@ -9,6 +9,11 @@ from typing import final
 from unspoken.config import RunConfig
 
 
+def run_name(config: RunConfig) -> str:
+    """The name of a run's folder in a sweep."""
+    return f"{config.recipe.replace('/', '-')}-seed{config.seed}"
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -30,7 +35,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its run folder."""
-        return f"{self.config.recipe.replace('/', '-')}-seed{self.config.seed}"
+        return run_name(self.config)
 
     @property
     def has_slots(self) -> bool:

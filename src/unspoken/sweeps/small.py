@@ -12,6 +12,7 @@ ROWS = ("coconut", "cot", "pause-as-thought", "no-cot", "shuffled-thoughts", "wi
 REST = ("detached-thoughts", "without-curriculum", "pause")
 ASKED = {
     "small/prosqa": ("prosqa-debiased-4-hops", "prosqa-5-hops"),
+    "small/prosqa-released": ("prosqa-debiased", "prosqa-dense"),
     "small/prontoqa": ("prontoqa-paired-3-hops",),
     "small/words": ("word-problems-three", "word-problems-distracted", "word-problems-reworded"),
 }

@@ -17,7 +17,7 @@ from unspoken.config import After, RunConfig
 from unspoken.durable import partial_name, write_whole
 from unspoken.locks import FILE_NAME, FolderLock
 from unspoken.records import read_summary
-from unspoken.sweeps.base import Cell
+from unspoken.sweeps.base import Cell, run_name
 
 Kind = Literal["train", "eval", "probe", "audit"]
 
@@ -96,19 +96,40 @@ class Unit:
 
 def units(cells: Iterable[Cell], runs: Path) -> list[Unit]:
     """All units of some cells below a folder of runs, first runs right before whoever needs them first."""
+    places = Places(cells, runs)
     found: dict[str, Unit] = {}
-    for cell in cells:
-        spec = cell.config.model
-        if isinstance(spec, After):
-            for first in _firsts(spec.first, runs):
-                found.setdefault(first.name, first)
-        found[cell.name] = _unit(cell, runs)
+    for cell in places.cells.values():
+        for unit in (*_firsts(cell.config, places), _unit(cell, places)):
+            found.setdefault(unit.name, unit)
     return list(found.values())
 
 
-def first_folder(config: RunConfig, runs: Path) -> Path:
-    """Where a run that others start from lies."""
-    return runs / "first" / f"{config.recipe.replace('/', '-')}-seed{config.seed}"
+@final
+class Places:
+    """Where the runs of some cells lie, those included that they start from."""
+
+    def __init__(self, cells: Iterable[Cell], runs: Path) -> None:
+        self.cells = {cell.name: cell for cell in cells}
+        self.runs = runs
+
+    def cell_of(self, config: RunConfig) -> Cell | None:
+        """The cell whose run this is, if it is one: nothing is trained twice because others start from it."""
+        cell = self.cells.get(run_name(config))
+        return cell if cell is not None and cell.config == config else None
+
+    def is_there(self, config: RunConfig) -> bool:
+        """Whether an earlier sweep has trained this run as a cell."""
+        own = self.runs / run_name(config)
+        return (own / "final").is_dir() and RunConfig.load(own / "config.json") == config
+
+    def first(self, config: RunConfig) -> Path:
+        """The folder of a run that others start from."""
+        own = self.cell_of(config) is not None or self.is_there(config)
+        return (self.runs if own else self.runs / "first") / run_name(config)
+
+    def needs(self, config: RunConfig) -> Path | None:
+        """The trained model that a run starts from, where it starts from one."""
+        return self.first(config.model.first) / "final" if isinstance(config.model, After) else None
 
 
 def describe(cells: Iterable[Cell], runs: Path) -> None:
@@ -119,7 +140,7 @@ def describe(cells: Iterable[Cell], runs: Path) -> None:
             name.
     """
     described: dict[Path, RunConfig] = {}
-    for unit_config, folder in _configs(cells, runs):
+    for unit_config, folder in _configs(Places(cells, runs)):
         if described.setdefault(folder, unit_config) != unit_config:
             raise ValueError(f"two cells need different runs named {folder.name}; give one of the recipes another name")
         saved = folder / "config.json"
@@ -133,34 +154,39 @@ def describe(cells: Iterable[Cell], runs: Path) -> None:
             write_whole(file, unit_config.to_json())
 
 
-def _configs(cells: Iterable[Cell], runs: Path) -> Iterator[tuple[RunConfig, Path]]:
-    for cell in cells:
+def _configs(places: Places) -> Iterator[tuple[RunConfig, Path]]:
+    for cell in places.cells.values():
         spec = cell.config.model
         while isinstance(spec, After):
-            yield spec.first, first_folder(spec.first, runs)
+            yield spec.first, places.first(spec.first)
             spec = spec.first.model
-        yield cell.config, runs / cell.name
+        yield cell.config, places.runs / cell.name
 
 
 def _config_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.json")
 
 
-def _firsts(config: RunConfig, runs: Path) -> Iterator[Unit]:
-    if isinstance(config.model, After):
-        yield from _firsts(config.model.first, runs)
-    folder = first_folder(config, runs)
+def _firsts(config: RunConfig, places: Places) -> Iterator[Unit]:
+    """What a run starts from, and what that starts from before it."""
+    if not isinstance(config.model, After):
+        return
+    first = config.model.first
+    cell = places.cell_of(first)
+    if cell is None and places.is_there(first):
+        return
+    yield from _firsts(first, places)
+    if cell is not None:
+        yield _unit(cell, places)
+        return
+    folder = places.first(first)
     yield Unit(
-        name=f"first/{folder.name}", cell=None, needs=_needs(config, runs), commands=(_train(config, folder, runs),)
+        name=f"first/{folder.name}", cell=None, needs=places.needs(first), commands=(_train(first, folder, places),)
     )
 
 
-def _needs(config: RunConfig, runs: Path) -> Path | None:
-    return first_folder(config.model.first, runs) / "final" if isinstance(config.model, After) else None
-
-
-def _train(config: RunConfig, folder: Path, runs: Path) -> Command:
-    needs = _needs(config, runs)
+def _train(config: RunConfig, folder: Path, places: Places) -> Command:
+    needs = places.needs(config)
     arguments = ["train", str(_config_file(folder)), "--out", str(folder)]
     arguments += [] if needs is None else ["--first", str(needs.parent)]
     return Command(
@@ -173,22 +199,22 @@ def _train(config: RunConfig, folder: Path, runs: Path) -> Command:
     )
 
 
-def _unit(cell: Cell, runs: Path) -> Unit:
-    run, recipe = runs / cell.name, cell.config.recipe
+def _unit(cell: Cell, places: Places) -> Unit:
+    run, recipe = places.runs / cell.name, cell.config.recipe
 
     def command(kind: Kind, what: str, done: Path, *flags: str, beside: Path | None = None) -> Command:
         arguments = (kind, str(run), *flags)
         return Command(kind=kind, recipe=recipe, what=what, run=run, arguments=arguments, done=done, beside=beside)
 
-    commands = [_train(cell.config, run, runs), command("eval", "test", run / "eval" / "test" / "summary.json")]
+    commands = [_train(cell.config, run, places), command("eval", "test", run / "eval" / "test" / "summary.json")]
     for name in cell.asked:
         done = run / "eval" / f"{name}-test" / "summary.json"
         # Seconds at batch 1 are measured on the task's own problems.
         commands.append(command("eval", name, done, "--on", name, "--single", "0"))
     if cell.looked and cell.has_slots:
         some = ("--num", str(cell.looked))
-        beside = None if cell.beside is None else runs / cell.beside
+        beside = None if cell.beside is None else places.runs / cell.beside
         commands.append(command("probe", "probe", run / "probe" / "test" / "probe.json", *some, beside=beside))
         # What else it was asked is asked with `eval`, of all problems and all methods alike.
         commands.append(command("audit", "audit", run / "audit" / "test" / "audit.json", *some, "--beyond"))
-    return Unit(name=cell.name, cell=cell, needs=_needs(cell.config, runs), commands=commands)
+    return Unit(name=cell.name, cell=cell, needs=places.needs(cell.config), commands=commands)
