@@ -12,7 +12,7 @@ ROWS = ("coconut", "cot", "pause-as-thought", "no-cot", "shuffled-thoughts", "wi
 REST = ("detached-thoughts", "without-curriculum", "pause")
 ASKED = {
     "small/prosqa": ("prosqa-debiased-4-hops", "prosqa-5-hops"),
-    "small/prosqa-released": ("prosqa-debiased", "prosqa-dense"),
+    "small/prosqa-released": ("prosqa-debiased", "prosqa-dag", "prosqa-7-hops"),
     "small/prontoqa": ("prontoqa-paired-3-hops",),
     "small/words": ("word-problems-three", "word-problems-distracted", "word-problems-reworded"),
 }
@@ -44,7 +44,7 @@ def _table(seed: int) -> Iterator[Cell]:
 
 
 def _cells(where: str, rows: Sequence[str], seed: int) -> Iterator[Cell]:
-    asked = ASKED["small/prosqa" if where.startswith("small/prosqa") else where]
+    asked = ASKED["small/prosqa" if where.startswith("small/prosqa-4") else where]
     for row in rows:
         yield Cell(
             config=RECIPES[f"{where}/{row}"]().with_seed(seed),
