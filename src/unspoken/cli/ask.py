@@ -29,9 +29,9 @@ MAX_NEW_TOKENS = 64
 class _Ask:
     """Ask a trained model questions, and read what it writes after its thoughts."""
 
-    model: Annotated[Path, tyro.conf.Positional]
+    model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder, or the folder of a saved model."""
-    questions: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    questions: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[QUESTION ...]")] = ()
     """Questions in the form the model was trained on; -: one from each line of standard input."""
     row: int | None = None
     """Ask a problem of the run's own split instead, counted from 0, and show what is right."""

@@ -1,25 +1,20 @@
-"""ProsQA: the two-layer model on symbols ("Reasoning by superposition"), the paper's GPT-2 on text, and a small model.
+"""ProsQA: the paper's GPT-2 on text, and the two-layer model on symbols ("Reasoning by superposition"). A model that
+two CPU cores can train on these problems is `small/prosqa-released`.
 
-All train on 17,886 generated problems (the published training split's size), select on the published validation split
+Both train on 17,886 generated problems (the published training split's size), select on the published validation split
 and are tested on the published test split.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
-from unspoken.config import AdamW, After, BatchSize, RunConfig
+from unspoken.config import AdamW, BatchSize, RunConfig
 from unspoken.curriculum import Curriculum
-from unspoken.methods import Coconut, CoT, Enclosed, ICoT, PauseAsThought
-from unspoken.recipes import planning
+from unspoken.methods import Coconut, ICoT
 from unspoken.recipes.ablations import ablations
 from unspoken.recipes.rows import Recipe, table1, with_method
 from unspoken.specs import GPT2, Words
-from unspoken.tasks.fork import HIDDEN
-from unspoken.tasks.hops import Hops
 from unspoken.tasks.prosqa import ProsQA
-from unspoken.tasks.symbolic import NODE_SYMBOLS, SymbolicProsQA
+from unspoken.tasks.symbolic import SymbolicProsQA
 
 STAGED = (5, 5, 5, 5, 5, 5, 5, 15)
 """The paper's ProsQA schedule: 5 epochs a stage, the last stage until epoch 50."""
@@ -62,66 +57,8 @@ def two_layer() -> RunConfig:
     )
 
 
-def small_walk() -> RunConfig:
-    """Walk twelve pointers on over ProsQA's symbols: where the small models start."""
-    return replace(
-        planning.walk(),
-        recipe="prosqa/small/walk",
-        task=Hops(nodes=12, hops=12, num_train=6_400, symbols=NODE_SYMBOLS, other_words=("|", HIDDEN)),
-        curriculum=Curriculum(stage_epochs=(8,)),
-    )
-
-
-def small_opened() -> RunConfig:
-    """Write the path behind a <bot>, on symbolic ProsQA with options mostly untold."""
-    return replace(
-        small_walk(),
-        recipe="prosqa/small/opened",
-        task=SymbolicProsQA(hidden=0.6),
-        model=After(first=small_walk()),
-        curriculum=Curriculum(stage_epochs=(2,)),
-    )
-
-
-def _small(name: str, method: Enclosed) -> RunConfig:
-    """Stages 1 to 3 with options mostly untold, then 2 to 6 with options mostly told; a 0.3M model on two CPU cores."""
-    frontier = replace(
-        small_opened(),
-        recipe=f"prosqa/small/{name}-frontier",
-        task=SymbolicProsQA(hidden=0.7),
-        method=method,
-        model=After(first=small_opened(), marker_from="bot"),
-        curriculum=Curriculum(stage_epochs=(0, 1, 2, 2, 0, 0, 0, 0), mix=0.2, mix_over="past"),
-    )
-    return replace(
-        frontier,
-        recipe=f"prosqa/small/{name}",
-        task=SymbolicProsQA(hidden=0.15),
-        model=After(first=frontier),
-        curriculum=Curriculum(stage_epochs=(0, 0, 1, 1, 1, 1, 1, 3), mix=0.3, mix_over="past"),
-        optimizer=replace(frontier.optimizer, lr=2e-3),
-    )
-
-
-def small_cot() -> RunConfig:
-    """Write the path down, from the same start and for as many epochs as the small Coconut run."""
-    return replace(
-        small_opened(),
-        recipe="prosqa/small/cot",
-        task=SymbolicProsQA(),
-        method=CoT(),
-        model=After(first=small_opened()),
-        curriculum=Curriculum(stage_epochs=(13,)),
-    )
-
-
 RECIPES: dict[str, Recipe] = {
     **table1("prosqa/gpt2", coconut, icot=icot),
     **ablations("prosqa/gpt2", coconut),
     **table1("prosqa/two-layer", two_layer),
-    "prosqa/small/walk": small_walk,
-    "prosqa/small/opened": small_opened,
-    "prosqa/small/coconut": partial(_small, "coconut", Coconut()),
-    "prosqa/small/pause-as-thought": partial(_small, "pause-as-thought", PauseAsThought()),
-    "prosqa/small/cot": small_cot,
 }
