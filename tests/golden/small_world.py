@@ -25,7 +25,7 @@ def recipes() -> list[str]:
     """The rows of the small world's table."""
     from unspoken.recipes import RECIPES
 
-    families = ("small/prosqa/", "small/prontoqa/", "small/words/")
+    families = ("small/prosqa/", "small/prosqa-released/", "small/prontoqa/", "small/words/")
     warm_starts = ("walk", "fork", "chain")
     return [
         name
