@@ -90,7 +90,6 @@ SHOWN = (
     ("released ProsQA", "small/prosqa-released", None),
     ("the same without shortcuts", "small/prosqa-released", "prosqa-debiased-test"),
     ("ProsQA of half the size", "small/prosqa", None),
-    ("the same without shortcuts", "small/prosqa", "prosqa-debiased-4-hops-test"),
     ("ProntoQA", "small/prontoqa", None),
     ("word problems", "small/words", None),
 )
