@@ -25,7 +25,7 @@ def small() -> Sweep:
     """One seed of everything first, then the others; the curriculum's ablations last."""
     cells = [
         *_table(0),
-        *_cells("small/prosqa-4-layers", ("coconut", "cot", "pause-as-thought"), 0),
+        *_cells("small/prosqa-4-layers", ("coconut", "cot", "pause-as-thought"), 0, like="small/prosqa"),
         *(cell for seed in SEEDS[1:] for cell in _table(seed)),
         *(
             cell
@@ -43,8 +43,9 @@ def _table(seed: int) -> Iterator[Cell]:
             yield from _cells(where, rows, seed)
 
 
-def _cells(where: str, rows: Sequence[str], seed: int) -> Iterator[Cell]:
-    asked = ASKED["small/prosqa" if where.startswith("small/prosqa-4") else where]
+def _cells(where: str, rows: Sequence[str], seed: int, *, like: str | None = None) -> Iterator[Cell]:
+    """Rows of one family, which are asked what that of `like` is; None: what it is asked itself."""
+    asked = ASKED[like or where]
     for row in rows:
         yield Cell(
             config=RECIPES[f"{where}/{row}"]().with_seed(seed),
