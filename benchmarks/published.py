@@ -29,6 +29,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from unspoken.backbones import cache_name
 from unspoken.layout import Layout
 
 Places = Sequence[tuple[int, int]]
@@ -150,7 +151,9 @@ class Published:
         first: int,
         upto: int,
     ) -> tuple[Tensor, Tensor, DynamicCache]:
-        if cache is not None:
+        if cache is None:
+            cache = DynamicCache()
+        else:
             for layer in cache.layers:
                 assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
                 layer.keys = layer.keys[:, :, :first, :]
@@ -159,8 +162,8 @@ class Published:
             inputs_embeds=embeds[:, first:upto, :],
             attention_mask=attention_mask[:, :upto],
             position_ids=position_ids[:, first:upto],
-            past_key_values=cache,
             use_cache=True,
             output_hidden_states=True,
+            **{cache_name(self.lm): cache},
         )
-        return output.logits, output.hidden_states[-1], output.past_key_values
+        return output.logits, output.hidden_states[-1], cache

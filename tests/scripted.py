@@ -117,7 +117,7 @@ class ScriptedBase(_Scripted):
         for row, column in (visible & opened[:, None]).any(-1).nonzero().tolist():
             places = visible[row, column].nonzero()[:, 0]
             out[row, column] = script.state(ids[row, places].tolist(), inputs[row, places]).to(out.dtype)
-        return BaseModelOutputWithPast(last_hidden_state=out, past_key_values=cache)
+        return BaseModelOutputWithPast(last_hidden_state=out)
 
 
 class ScriptedLM(_Scripted):

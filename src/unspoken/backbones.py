@@ -9,6 +9,7 @@ cache; `Fast` runs the same weights through `blocks.py`, where the family is kno
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import final
 
@@ -192,6 +193,7 @@ class Stock(Session):
         self._attention_mask, self._position_ids = attention_mask, position_ids
         self._mask = backbone.prepare_mask(attention_mask, position_ids, allowed)
         self._cache = backbone.new_cache()
+        self._cache_name = cache_name(backbone.lm.base_model)
 
     def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
         return self._run(embeds, _sliced(self._mask, span), self._position_ids[:, span])[:, -keep:]
@@ -208,8 +210,8 @@ class Stock(Session):
             inputs_embeds=embeds,
             attention_mask=mask,
             position_ids=position_ids,
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_name: self._cache},
         ).last_hidden_state
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
@@ -302,6 +304,11 @@ class Granite(Backbone):
 
     def unembed(self, hidden: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         return super().unembed(hidden) / self.lm.config.logits_scaling
+
+
+def cache_name(model: nn.Module) -> str:
+    """What a model's forward calls its cache: transformers 5.24 has renamed it, and models from elsewhere have not."""
+    return "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
 
 
 FAMILIES: dict[str, type[Backbone]] = {"gemma2": Gemma2, "gemma3_text": Gemma2, "granite": Granite}
