@@ -1,4 +1,4 @@
-# Plain venv and pip; constraints.txt pins the CPU build of torch.
+# Plain venv and pip; constraints.txt pins what is installed, the CPU build of torch first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

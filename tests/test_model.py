@@ -285,9 +285,13 @@ def test_pauses_in_one_pass_and_in_several_are_the_same_function(family: str, at
     batch = collate(one_pass, pad_id=PAD)
     # The walk itself cuts the spans; what stands at a "thought" is the pause's embedding, whatever the state before it.
     embedding = model.backbone.embed(torch.tensor([[pause]]))[0]
+
+    def pauses(hidden: torch.Tensor, is_thought: torch.Tensor) -> torch.Tensor:
+        return embedding.expand_as(hidden)
+
     several = model(
         **{**batch.tensors(), "is_thought": batch.input_ids == pause},
-        feed_back=lambda hidden, is_thought: embedding.expand_as(hidden),
+        feed_back=pauses,
         return_logits=True,
     )
     once = model(**batch.tensors(), return_logits=True)

@@ -136,7 +136,7 @@ def check_devices(folder: Path) -> Iterator[Finding]:
     for index in range(torch.cuda.device_count()):
         found = torch.cuda.get_device_properties(index)
         eye = torch.eye(64, device=f"cuda:{index}")
-        works = bool(torch.equal(eye @ eye, eye))
+        works = torch.equal(eye @ eye, eye)
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16: train in fp32"
         yield Finding(
             what=f"GPU {index}",

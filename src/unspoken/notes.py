@@ -75,7 +75,7 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return cls()
         try:
             notes = msgspec.json.decode(path.read_bytes(), type=cls)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except msgspec.DecodeError as error:
             raise ValueError(f"{path}: {error}") from error
         if notes.format != 1:
             raise ValueError(f"{path}: format {notes.format} is newer than this version reads (1); update unspoken")

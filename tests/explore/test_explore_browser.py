@@ -341,14 +341,19 @@ def test_two_hundred_problems_open_in_two_seconds(pages: Pages) -> None:
     )
     payload = msgspec.structs.replace(payload, problems=longer)
     assert len(payload.problems) >= 200
-    seconds: list[float] = []
-    # The fastest of a few: others work on this machine, too.
-    while not seconds or (min(seconds) >= 2 and len(seconds) < 5):
+
+    def timed() -> tuple[float, Opened]:
         started = time.perf_counter()
         opened = pages.open(payload)
         opened.page.locator(".graph").wait_for()
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 2
+        return time.perf_counter() - started, opened
+
+    # The fastest of a few: others work on this machine, too.
+    seconds, opened = timed()
+    for _ in range(4):
+        if seconds >= 2:
+            seconds, opened = timed()
+    assert seconds < 2
     # Moving on is measured in the page itself, layout included.
     slowest = opened.page.evaluate("""() => {
         let most = 0;

@@ -63,7 +63,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_scripts_never_parse_data_as_markup() -> None:
     """Guards the rule that data is set as text only."""
-    folder = Path(str(unspoken.explore.__file__)).parent
+    folder = Path(unspoken.explore.__file__).parent
     scripts = sorted(folder.glob("*.js"))
     assert len(scripts) >= 6
     for script in scripts:

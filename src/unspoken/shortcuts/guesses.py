@@ -210,6 +210,6 @@ def _bag_of_words(texts: Sequence[str], answers: Sequence[str]) -> tuple[tuple[f
         weights.append(model.coef_[-1])
     mean = np.mean(weights, axis=0)
     largest = np.argsort(-np.abs(mean), kind="stable")[:6]
-    toward = model.classes_[-1]
+    toward = np.unique(labels)[-1]
     note = f"largest weights for {toward}: " + ", ".join(f"{names[i]!r} {mean[i]:+.2f}" for i in largest)
     return tuple(points.tolist()), note
