@@ -95,7 +95,12 @@ class Backbone(ABC):
         """Next-token logits of last hidden states."""
         head = self.lm.get_output_embeddings()
         assert head is not None
-        return head(hidden)
+        return head(hidden) if self._blocks is None else self._blocks.packed.linear(head, hidden)
+
+    def forget_packed(self) -> None:
+        """Lets go of weights packed for decoding (`packed.py`)."""
+        if self._blocks is not None:
+            self._blocks.packed.forget()
 
     @property
     def compute_dtype(self) -> torch.dtype:

@@ -1,11 +1,12 @@
 """GPT-2's and Llama's blocks in fewer and larger operators, on the library's own modules and weights.
 
-The same function as the stock model, which tests hold in float64, with four differences:
+The same function as the stock model, which tests hold in float64, with five differences:
 
 1. the last block works out only the trailing columns that somebody reads: a label, a thought, the next token;
-2. GPT-2's GELU is one operator; stock GPT-2 writes it as eight, the larger part of a small model's step on a CPU;
-3. attention is that of `attention.py`;
-4. what is large and cheap, attention's weights and the activation inside the feed-forward, is worked out again in the
+2. text is written with packed weights on a CPU (`packed.py`);
+3. GPT-2's GELU is one operator; stock GPT-2 writes it as eight, the larger part of a small model's step on a CPU;
+4. attention is that of `attention.py`;
+5. what is large and cheap, attention's weights and the activation inside the feed-forward, is worked out again in the
    backward pass instead of being kept: about half of a step's memory for a few percent of its time.
 
 What a family does differently is in its subclass; `blocks_of` knows which models these are.
@@ -29,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from unspoken.attention import Growing, Memory, attend, worked_out_again
+from unspoken.packed import Packed
 
 Places = tuple[Tensor, ...]
 """What a family makes of positions, once a batch; dimension 1 counts columns."""
@@ -60,6 +62,7 @@ class Blocks(ABC):
     """A family's blocks; a subclass reads its modules and calls them as submodules, so that adapters in them count."""
 
     def __init__(self, lm: PreTrainedModel) -> None:
+        self.packed = Packed()
         self.base: Any = lm.base_model
         self.config: Any = lm.config
         self.layers: list[Any] = list(self._layers())
@@ -182,18 +185,19 @@ class GPT2Blocks(Blocks):
 
     def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
         heads, width = self.shape
-        joined = layer.attn.c_attn(layer.ln_1(x)).view(*x.shape[:2], 3, heads, width)
+        joined = self.packed.linear(layer.attn.c_attn, layer.ln_1(x)).view(*x.shape[:2], 3, heads, width)
         # One copy here; without it every product with these keys, one a thought, would make its own.
         q, k, v = joined.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         return q[:, :, -keep:], k, v
 
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
-        x = x + layer.attn.resid_dropout(layer.attn.c_proj(attended))
+        linear = self.packed.linear
+        x = x + layer.attn.resid_dropout(linear(layer.attn.c_proj, attended))
 
         def leave(inner: Tensor) -> Tensor:
-            return layer.mlp.c_proj(F.gelu(inner, approximate="tanh"))
+            return linear(layer.mlp.c_proj, F.gelu(inner, approximate="tanh"))
 
-        inner = layer.mlp.c_fc(layer.ln_2(x))
+        inner = linear(layer.mlp.c_fc, layer.ln_2(x))
         return x + layer.mlp.dropout(worked_out_again(leave, inner, draws=draws(layer.mlp.c_proj)))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
@@ -223,12 +227,12 @@ class _Rotary(Blocks, ABC):
         return embeds
 
     def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
-        attn = layer.self_attn
+        attn, linear = layer.self_attn, self.packed.linear
         width = attn.head_dim
         x = layer.input_layernorm(x)
-        q = attn.q_proj(x[:, -keep:]).unflatten(-1, (-1, width))
-        k = attn.k_proj(x).unflatten(-1, (-1, width))
-        v = attn.v_proj(x).unflatten(-1, (-1, width))
+        q = linear(attn.q_proj, x[:, -keep:]).unflatten(-1, (-1, width))
+        k = linear(attn.k_proj, x).unflatten(-1, (-1, width))
+        v = linear(attn.v_proj, x).unflatten(-1, (-1, width))
         q, k = self._norms(attn, q, k)
         # Under autocast positions are float32 and would make keys so.
         q = _rotated(q, *(place[:, -keep:] for place in places)).to(v.dtype)
@@ -240,13 +244,15 @@ class _Rotary(Blocks, ABC):
         return q, k
 
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
-        x = x + layer.self_attn.o_proj(attended)
+        linear = self.packed.linear
+        x = x + linear(layer.self_attn.o_proj, attended)
         mlp, normed = layer.mlp, layer.post_attention_layernorm(x)
 
         def leave(gate: Tensor, up: Tensor) -> Tensor:
-            return mlp.down_proj(mlp.act_fn(gate) * up)
+            return linear(mlp.down_proj, mlp.act_fn(gate) * up)
 
-        return x + worked_out_again(leave, mlp.gate_proj(normed), mlp.up_proj(normed), draws=draws(mlp.down_proj))
+        gate, up = linear(mlp.gate_proj, normed), linear(mlp.up_proj, normed)
+        return x + worked_out_again(leave, gate, up, draws=draws(mlp.down_proj))
 
     def leave(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return self.base.norm(x)

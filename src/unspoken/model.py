@@ -95,6 +95,11 @@ class LatentLM(nn.Module):
     def device(self) -> torch.device:
         return self.lm.device
 
+    def train(self, mode: bool = True) -> LatentLM:
+        """As any module's; weights are about to change, so what decoding has packed (`packed.py`) is let go of."""
+        self.backbone.forget_packed()
+        return super().train(mode)
+
     @classmethod
     def from_pretrained(
         cls, path: str | Path, *, dtype: torch.dtype = torch.float32, engine: Engine = DEFAULT_ENGINE, **kwargs: Any

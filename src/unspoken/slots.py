@@ -166,6 +166,7 @@ class Slots:
         pad_id: int,
     ) -> None:
         assert backbone.blocks is not None
+        backbone.blocks.packed.check()
         self._backbone, self._blocks = backbone, backbone.blocks
         self._device, self._dtype = backbone.lm.device, backbone.compute_dtype
         self._feed_back = feed_back
