@@ -130,7 +130,7 @@ def test_a_plan_changes_no_loss(family: str, some: list[Layout]) -> None:
 
 def test_the_last_block_runs_no_more_columns_than_are_read() -> None:
     """Guards the saving: of a long question only the column before the first thought goes through the last block."""
-    model, some = shared("gpt2"), rows("q" * 20 + "TTqaa", "q" * 17 + "TTqa")
+    model, some = shared("gpt2"), rows("q" * 20 + "TTqaa", "q" * 20 + "TTqaa")
     batch = collate(some, pad_id=PAD)
     seen: dict[str, list[int]] = {"first": [], "last": []}
     handles = []
@@ -149,6 +149,32 @@ def test_the_last_block_runs_no_more_columns_than_are_read() -> None:
     # Question, two thoughts, and "q a a", of which the last output is read by nobody but is a trailing column.
     assert seen["first"] == [20, 1, 1, 3]
     assert seen["last"] == [1, 1, 1, 3]
+
+
+@pytest.mark.parametrize("engine", ["fast", "sparing"])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_padding_is_not_run(family: str, engine: Engine) -> None:
+    """Guards the saving: what is padding on either side goes through no linear layer, and changes no gradient."""
+    lm = build(family)
+    model, plain = LatentLM(lm, engine=engine).eval(), LatentLM(lm, engine="plain").eval()
+    batch = collate(rows("q" * 12 + "TTqaaaa", "qqqTTqa", "qqqqTqaa"), pad_id=PAD)
+    name = {"gpt2": "transformer.h.0.mlp.c_fc", "llama": "model.layers.0.mlp.up_proj"}[family]
+    seen: list[int] = []
+
+    def count(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        seen.append(args[0].shape[:-1].numel())
+
+    handle = model.lm.get_submodule(name).register_forward_pre_hook(count)
+    with torch.no_grad():
+        model(**batch.tensors(), plan=batch.plan)
+    handle.remove()
+    # Every question up to its first thought, a pass for each of two columns (the third row has text in the second), and
+    # every text behind them.
+    assert seen == [12 + 3 + 4, 3, 3, 5 + 2 + 2]
+    ours, theirs = model(**batch.tensors(), plan=batch.plan), plain(**batch.tensors())
+    within = max(tolerance(model), 1e-7)
+    assert_close(ours.loss_sum, theirs.loss_sum, within=within)
+    assert_same_gradients(gradients(model, ours.loss_sum), gradients(plain, theirs.loss_sum), within=within)
 
 
 def test_a_plan_tells_what_the_tensors_hold() -> None:

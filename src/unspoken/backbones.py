@@ -19,8 +19,11 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from unspoken.attention import Growing, as_mask
-from unspoken.blocks import Blocks, blocks_of
+from unspoken.blocks import WHOLE, Blocks, Rows, WithoutPadding, blocks_of
 from unspoken.specs import Engine
+
+_FULL = 0.95
+"""Share of a span's columns that are no padding from which on padding is run, too."""
 
 Mask = Tensor | dict[str, Tensor]
 """What the base model takes for a mask: one for all layers, or one for each type of layer."""
@@ -247,12 +250,20 @@ class Fast(Session):
     def run(self, embeds: Float[Tensor, "B S D"], span: slice, *, keep: int) -> Float[Tensor, "B K D"]:
         return self._blocks.run(
             embeds,
+            rows=self._rows(span),
             places=tuple(place[:, span] for place in self._places),
             mask=self._mask[:, :, span, : span.stop],
             memory=self.memory,
             keep=keep,
             sparing=self._sparing,
         )
+
+    def _rows(self, span: slice) -> Rows:
+        """Without padding where there is enough of it to be worth two copies; a GPU would have to be waited for."""
+        real = self._attention_mask[:, span]
+        if real.device.type != "cpu" or real.shape[1] == 1:
+            return WHOLE
+        return WithoutPadding(real.bool()) if int(real.sum()) < _FULL * real.numel() else WHOLE
 
     def extend(self, embeds: Float[Tensor, "B 1 D"], positions: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
         ones = self._attention_mask.new_ones(len(embeds), 1)

@@ -1,12 +1,13 @@
 """GPT-2's and Llama's blocks in fewer and larger operators, on the library's own modules and weights.
 
-The same function as the stock model, which tests hold in float64, with five differences:
+The same function as the stock model, which tests hold in float64, with six differences:
 
 1. the last block works out only the trailing columns that somebody reads: a label, a thought, the next token;
 2. text is written with packed weights on a CPU (`packed.py`);
 3. GPT-2's GELU is one operator; stock GPT-2 writes it as eight, the larger part of a small model's step on a CPU;
 4. attention is that of `attention.py`;
-5. what is large and cheap, attention's weights and the activation inside the feed-forward, is worked out again in the
+5. on a CPU padding is left out wherever columns do not look at each other;
+6. what is large and cheap, attention's weights and the activation inside the feed-forward, is worked out again in the
    backward pass instead of being kept: about half of a step's memory for a few percent of its time.
 
 What a family does differently is in its subclass; `blocks_of` knows which models these are.
@@ -23,7 +24,7 @@ from typing import Any, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.checkpoint import checkpoint
@@ -32,8 +33,53 @@ from transformers import PreTrainedModel
 from unspoken.attention import Growing, Memory, attend, worked_out_again
 from unspoken.packed import Packed
 
+Look = Callable[..., Tensor]
+"""`Memory.attend` of one block."""
 Places = tuple[Tensor, ...]
 """What a family makes of positions, once a batch; dimension 1 counts columns."""
+
+
+class Rows(ABC):
+    """How columns are laid out where they do not look at each other."""
+
+    @abstractmethod
+    def take(self, x: Float[Tensor, "B S D"]) -> Tensor:
+        """All columns of a batch, as they are run."""
+
+    @abstractmethod
+    def spread(self, x: Tensor) -> Float[Tensor, "B S D"]:
+        """The other way round."""
+
+
+@final
+class _Whole(Rows):
+    """As they are."""
+
+    def take(self, x: Float[Tensor, "B S D"]) -> Tensor:
+        return x
+
+    def spread(self, x: Tensor) -> Float[Tensor, "B S D"]:
+        return x
+
+
+WHOLE: Rows = _Whole()
+
+
+@final
+class WithoutPadding(Rows):
+    """One long row of what is no padding."""
+
+    def __init__(self, real: Bool[Tensor, "B S"]) -> None:
+        self._shape = tuple(real.shape)
+        self._places = real.flatten().nonzero()[:, 0]
+
+    def take(self, x: Float[Tensor, "B S D"]) -> Tensor:
+        return x.flatten(0, 1).index_select(0, self._places)[None]
+
+    def spread(self, x: Tensor) -> Float[Tensor, "B S D"]:
+        # Zeros, because a column of padding looks at itself, and NaN would stay NaN.
+        whole = x.new_zeros(self._shape[0] * self._shape[1], x.shape[-1])
+        return whole.index_copy(0, self._places, x[0]).view(*self._shape, -1)
 
 
 def draws(layer: nn.Module) -> bool:
@@ -94,8 +140,9 @@ class Blocks(ABC):
         """What the first block reads."""
 
     @abstractmethod
-    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
-        """Queries of the last `keep` columns (B, H, keep, C), keys and values of all (B, G, S, C)."""
+    def project(self, layer: Any, x: Tensor, places: Places, keep: int, rows: Rows) -> tuple[Tensor, ...]:
+        """Queries of the last `keep` columns (B, H, keep, C), keys and values of all (B, G, S, C); `x` as `rows` has
+        it."""
 
     @abstractmethod
     def finish(self, layer: Any, x: Float[Tensor, "B S D"], attended: Float[Tensor, "B S E"]) -> Float[Tensor, "B S D"]:
@@ -117,53 +164,65 @@ class Blocks(ABC):
         mask: Tensor,
         memory: Memory,
         keep: int,
+        rows: Rows = WHOLE,
         sparing: bool = False,
     ) -> Float[Tensor, "B K D"]:
         """Runs S further columns; last hidden states, after the final norm, of the last `keep` of them.
 
-        `sparing` keeps, for a backward pass, what enters a block and its keys and values, and nothing else.
+        `rows` says which columns are padding; those have any value afterwards. `sparing` keeps, for a backward pass,
+        what enters a block and its keys and values, and nothing else.
         """
-        x = self.enter(embeds, places)
+        x = rows.take(self.enter(embeds, places))
 
         def block(index: int, x: Tensor) -> Tensor:
-            layer = self.layers[index]
-            kept = keep if index == len(self.layers) - 1 else x.shape[1]
-            if sparing and torch.is_grad_enabled():
-                assert isinstance(memory, Growing)
-                x, k, v = self._again(layer, x, places, mask, kept, memory.pieces[index])
-                memory.keep(index, k, v)
-                return x
-            q, k, v = self.project(layer, x, places, kept)
-            shown = mask
-            if kept < x.shape[1]:
-                x, shown = x[:, -kept:], mask[:, :, -kept:]
-            scale, dropout = self.attention(layer)
-            dropout = dropout if layer.training else 0.0
-            attended = memory.attend(index, q, k, v, mask=shown, scale=scale, dropout=dropout)
-            return self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1))
+            kept = keep if index == len(self.layers) - 1 else embeds.shape[1]
+            this = partial(self._block, self.layers[index], places=places, mask=mask, keep=kept, rows=rows)
+            if not sparing or not torch.is_grad_enabled():
+                return this(x, look=partial(memory.attend, index))
+            assert isinstance(memory, Growing)
+            x, k, v = _again(this, x, memory.pieces[index], training=self.layers[index].training)
+            memory.keep(index, k, v)
+            return x
 
         for index, layer in enumerate(self.layers):
             x = through_hooks(layer, partial(block, index), x)
-        return self.leave(x)
+        return self.leave(x if keep < embeds.shape[1] else rows.spread(x))
 
-    def _again(
-        self, layer: Any, x: Tensor, places: Places, mask: Tensor, keep: int, before: list[tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """A block that is run again in the backward pass: its output, and the keys and values of its columns."""
+    def _block(
+        self, layer: Any, x: Tensor, *, places: Places, mask: Tensor, keep: int, rows: Rows, look: Look
+    ) -> Tensor:
+        """One block: all columns as `rows` has them, or the last `keep` of them where those are fewer."""
+        q, k, v = self.project(layer, x, places, keep, rows)
+        num_rows, num_columns = mask.shape[0], mask.shape[-2]
         scale, dropout = self.attention(layer)
-        count = len(before)
+        attended = look(q, k, v, mask=mask[:, :, -keep:], scale=scale, dropout=dropout if layer.training else 0.0)
+        joined = attended.transpose(1, 2).reshape(num_rows, keep, -1)
+        if keep < num_columns:
+            return self.finish(layer, rows.spread(x)[:, -keep:], joined)
+        return self.finish(layer, x, rows.take(joined))
 
-        def block(x: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            q, k, v = self.project(layer, x, places, keep)
-            x, shown = x[:, -keep:], mask[:, :, -keep:]
+
+def _again(
+    block: Callable[..., Tensor], x: Tensor, before: list[tuple[Tensor, Tensor]], *, training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A block that is run again in the backward pass: its output, and the keys and values of its columns."""
+    count = len(before)
+
+    def once(x: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        new: list[tuple[Tensor, Tensor]] = []
+
+        def look(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor, scale: float, dropout: float) -> Tensor:
+            new.append((k, v))
             pieces = [*zip(kept[:count], kept[count:], strict=True), (k, v)]
-            attended = attend(q, pieces, mask=shown, scale=scale, dropout=dropout if layer.training else 0.0)
-            return self.finish(layer, x, attended.transpose(1, 2).reshape(*x.shape[:2], -1)), k, v
+            return attend(q, pieces, mask=mask, scale=scale, dropout=dropout)
 
-        kept = (*(k for k, _ in before), *(v for _, v in before))
-        again = checkpoint(block, x, *kept, use_reentrant=False, preserve_rng_state=layer.training)
-        assert isinstance(again, tuple)
-        return again
+        x = block(x, look=look)
+        return x, *new[0]
+
+    kept = (*(k for k, _ in before), *(v for _, v in before))
+    again = checkpoint(once, x, *kept, use_reentrant=False, preserve_rng_state=training)
+    assert isinstance(again, tuple)
+    return again
 
 
 @final
@@ -183,9 +242,10 @@ class GPT2Blocks(Blocks):
     def enter(self, embeds: Float[Tensor, "B S D"], places: Places) -> Float[Tensor, "B S D"]:
         return self.base.drop(embeds + places[0])
 
-    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
+    def project(self, layer: Any, x: Tensor, places: Places, keep: int, rows: Rows) -> tuple[Tensor, ...]:
         heads, width = self.shape
-        joined = self.packed.linear(layer.attn.c_attn, layer.ln_1(x)).view(*x.shape[:2], 3, heads, width)
+        joined = rows.spread(self.packed.linear(layer.attn.c_attn, layer.ln_1(x)))
+        joined = joined.view(*joined.shape[:2], 3, heads, width)
         # One copy here; without it every product with these keys, one a thought, would make its own.
         q, k, v = joined.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         return q[:, :, -keep:], k, v
@@ -226,13 +286,15 @@ class _Rotary(Blocks, ABC):
     def enter(self, embeds: Float[Tensor, "B S D"], places: Places) -> Float[Tensor, "B S D"]:
         return embeds
 
-    def project(self, layer: Any, x: Float[Tensor, "B S D"], places: Places, keep: int) -> tuple[Tensor, ...]:
+    def project(self, layer: Any, x: Tensor, places: Places, keep: int, rows: Rows) -> tuple[Tensor, ...]:
         attn, linear = layer.self_attn, self.packed.linear
         width = attn.head_dim
         x = layer.input_layernorm(x)
-        q = linear(attn.q_proj, x[:, -keep:]).unflatten(-1, (-1, width))
-        k = linear(attn.k_proj, x).unflatten(-1, (-1, width))
-        v = linear(attn.v_proj, x).unflatten(-1, (-1, width))
+        k = rows.spread(linear(attn.k_proj, x)).unflatten(-1, (-1, width))
+        v = rows.spread(linear(attn.v_proj, x)).unflatten(-1, (-1, width))
+        whole = keep == k.shape[1]
+        q = rows.spread(linear(attn.q_proj, x)) if whole else linear(attn.q_proj, rows.spread(x)[:, -keep:])
+        q = q.unflatten(-1, (-1, width))
         q, k = self._norms(attn, q, k)
         # Under autocast positions are float32 and would make keys so.
         q = _rotated(q, *(place[:, -keep:] for place in places)).to(v.dtype)
