@@ -58,8 +58,9 @@ def trained(model: LatentLM, backward: Backward) -> tuple[list[torch.Tensor], li
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_replayed_step_is_the_launched_one(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards what a recording freezes: a scale, a count of targets, who thinks, a tensor nobody copies anew."""
+    # The library reads `torch.cuda` when it is first used, so the model comes first.
+    model = LatentLM(build(family), engine="graphs").eval()
     graphs = replace_cuda(monkeypatch)
-    model = LatentLM(build(family)).eval()
     loss = summed(model, Coconut())
     launched = trained(model, Launched(loss, lambda total: total.backward()))
     replayed = trained(model, Replayed(loss, torch.device("cpu")))
@@ -73,8 +74,9 @@ def test_a_replayed_step_is_the_launched_one(family: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("family", FAMILIES)
 def test_replayed_decoding_is_the_launched_one(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guards graphs of decoding steps: rows that leave and join, room that grows, more rows than are in use."""
+    # The library reads `torch.cuda` when it is first used, so the model comes first.
+    model = LatentLM(build(family), engine="graphs").eval()
     graphs = replace_cuda(monkeypatch)
-    model = LatentLM(build(family)).eval()
     prompts = [each.prompt for each in rows(*RAGGED, *RAGGED, *RAGGED, seed=3)]
 
     def write(replays: bool) -> list[list[int]]:

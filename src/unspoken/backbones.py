@@ -240,7 +240,7 @@ class Fast(Session):
         allowed: Bool[Tensor, "B 1 T T"] | None,
     ) -> None:
         self._blocks, self._dtype = blocks, backbone.compute_dtype
-        self._sparing = backbone.engine == "sparing"
+        self._sparing, self._recorded = backbone.engine == "sparing", backbone.engine == "graphs"
         self._attention_mask = attention_mask
         self._places = blocks.places(position_ids)
         allowed = backbone.causal(attention_mask) if allowed is None else allowed
@@ -259,9 +259,10 @@ class Fast(Session):
         )
 
     def _rows(self, span: slice) -> Rows:
-        """Without padding where there is enough of it to be worth two copies; a GPU would have to be waited for."""
+        """Without padding where there is enough of it to be worth two copies. A GPU would have to be waited for, and a
+        step that is recorded has the same shapes every time."""
         real = self._attention_mask[:, span]
-        if real.device.type != "cpu" or real.shape[1] == 1:
+        if self._recorded or real.device.type != "cpu" or real.shape[1] == 1:
             return WHOLE
         return WithoutPadding(real.bool()) if int(real.sum()) < _FULL * real.numel() else WHOLE
 
